@@ -1,0 +1,76 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+FAMILY ?= cv defect nlp
+PRESET ?= quick
+ON ?= local
+DATASET ?=
+DATA ?=
+ARGS ?=
+MODELS ?=
+PORT ?= 8080
+PY := .venv/bin/python
+SLIPWAY := .venv/bin/slipway
+PYTEST_ARGS ?=
+PYTEST := $(PY) -m pytest $(PYTEST_ARGS)
+
+.PHONY: help setup setup-dev pipeline-run train serve mlflow-ui compile check fmt lock minio test test-all bench wheel clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  Options of pipeline-run: FAMILY=\"cv defect nlp\" DATASET= DATA=path PRESET=quick|full ON=local|kfp ARGS=\"--set epochs=3\""
+
+setup:
+	@scripts/setup.sh run
+
+setup-dev:
+	@scripts/setup.sh dev
+
+pipeline-run: setup ## From raw data to served models: all three families, or FAMILY=cv
+	@$(SLIPWAY) run $(FAMILY) --preset $(PRESET) --on $(ON) $(if $(DATASET),--dataset $(DATASET)) $(if $(DATA),--data '$(DATA)') $(ARGS)
+
+train: pipeline-run ## The same, as FAMILY=cv DATASET=cifar10: a model is trained by its pipeline
+
+serve: setup ## Serve every champion, or MODELS="cv-digits nlp-reviews@challenger", on PORT (8080)
+	@$(SLIPWAY) serve $(MODELS) --port $(PORT)
+
+mlflow-ui: setup ## MLflow's pages on http://127.0.0.1:5000
+	@$(SLIPWAY) mlflow-ui
+
+compile: setup ## Write the compiled pipelines (src/slipway/pipelines/compiled) anew
+	@$(PY) -m slipway.pipelines.compile
+
+check: setup-dev ## Lint, types, import contracts; changes no file
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports
+	@$(PY) -m slipway.pipelines.compile --check
+
+fmt: setup-dev ## Format and mend what can be mended
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+lock: ## Resolve the dependencies anew (needs uv)
+	@scripts/lock.sh
+
+minio: ## Build the S3 server of the tests from its Go module, once, into .cache/bin
+	@tests/helpers/build_minio.sh .cache/bin/minio
+
+test: setup-dev ## Unit, contracts, one family end to end: no network service, GPU or cluster
+	@$(PYTEST) -m 'not slow and not data and not e2e and not gpu and not bench'
+
+test-all: setup-dev ## All of it: kill matrix, all families, S3 (where Go is), and the real data under SLIPWAY_DATA
+	@if command -v go >/dev/null; then $(MAKE) --no-print-directory minio; else echo "no Go here: the S3 tests will be skipped"; fi
+	@$(PYTEST) -m 'not e2e and not gpu and not bench'
+
+bench: setup-dev ## Measure start-up, and what the local runner adds to a step: n and spread beside each number
+	@$(PYTEST) -m bench -s tests/benchmarks
+
+wheel: setup ## Build the wheel into dist/
+	@$(PY) -m hatchling build -t wheel
+
+clean: ## Remove what make made here; runs and models under SLIPWAY_HOME stay
+	@rm -rf .venv .cache build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

