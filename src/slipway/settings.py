@@ -1,0 +1,73 @@
+"""The only place of ours that reads the environment.
+
+Variables that libraries own, and that we pass through untouched:
+    AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION   S3 credentials (minio, boto3)
+    MLFLOW_RUN_ID, MLFLOW_EXPERIMENT_ID                                      set by KFP's MLflow plugin (mlflow)
+    KUBECONFIG                                                               the cluster (kubernetes)
+    HF_HOME, HF_HUB_OFFLINE                                                  hub cache (transformers)
+    OMP_NUM_THREADS, OMP_WAIT_POLICY                                         threads of numeric libraries (torch)
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What the environment says. Every field has a variable, named in its line."""
+
+    home: Path
+    """SLIPWAY_HOME: everything of a laptop's runs that is not told to be elsewhere. Default ~/.slipway."""
+    store: str
+    """SLIPWAY_STORE: a directory or s3://bucket/prefix that holds releases and run records. Default <home>/store."""
+    s3_endpoint: str
+    """AWS_ENDPOINT_URL: the S3 server, such as http://127.0.0.1:9000. Default: AWS itself."""
+    tracking_uri: str
+    """MLFLOW_TRACKING_URI: the MLflow server or database. Default sqlite:///<home>/mlflow.db."""
+    data: Path | None
+    """SLIPWAY_DATA: the folder that holds the real data sets. Default: none; they are downloaded where the loader can."""
+    run_id: str
+    """SLIPWAY_RUN_ID: set by the local runner, so that its steps share one run record. Default: KFP's run id."""
+    kfp_host: str
+    """SLIPWAY_KFP_HOST: the KFP API server, such as http://localhost:8888. Default: none."""
+    kfp_namespace: str
+    """SLIPWAY_KFP_NAMESPACE: the namespace of runs in a multi-user KFP. Default: none."""
+    gpu: str
+    """SLIPWAY_GPU: GPUs of the training step on a cluster, such as nvidia.com/gpu=1. Default: none."""
+    train_image: str
+    """SLIPWAY_TRAIN_IMAGE: the slipway-train image by digest, put in at submission. Default: none."""
+    serve_image: str
+    """SLIPWAY_SERVE_IMAGE: the slipway-serve image by digest, named by InferenceServices. Default: the runtime's own."""
+    threads: int
+    """SLIPWAY_THREADS: threads of onnxruntime and torch. Default: the cores this process may use."""
+
+
+def load(env: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from `env` (the process environment by default).
+
+    Raises: ConfigError: SLIPWAY_THREADS is not a positive whole number.
+    """
+    from slipway.errors import ConfigError
+
+    env = os.environ if env is None else env
+    home = Path(env.get("SLIPWAY_HOME") or Path.home() / ".slipway").expanduser().absolute()
+    threads = env.get("SLIPWAY_THREADS") or str(len(os.sched_getaffinity(0)))
+    if not threads.isdigit() or int(threads) < 1:
+        raise ConfigError(f"SLIPWAY_THREADS: must be a whole number >= 1, got '{threads}'")
+    data = env.get("SLIPWAY_DATA")
+    return Settings(
+        home=home,
+        store=env.get("SLIPWAY_STORE") or str(home / "store"),
+        s3_endpoint=env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or "",
+        tracking_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
+        data=Path(data).expanduser().absolute() if data else None,
+        run_id=env.get("SLIPWAY_RUN_ID", ""),
+        kfp_host=env.get("SLIPWAY_KFP_HOST", ""),
+        kfp_namespace=env.get("SLIPWAY_KFP_NAMESPACE", ""),
+        gpu=env.get("SLIPWAY_GPU", ""),
+        train_image=env.get("SLIPWAY_TRAIN_IMAGE", ""),
+        serve_image=env.get("SLIPWAY_SERVE_IMAGE", ""),
+        threads=int(threads),
+    )
