@@ -1,0 +1,253 @@
+"""Complete or absent: directories and files that appear by one rename, with a manifest of SHA-256 sums written last."""
+
+import errno
+import hashlib
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from slipway.errors import BundleError
+
+MANIFEST = "MANIFEST.json"
+VOLATILE = frozenset({"timings.json"})
+"""Files that differ between equal runs (times): summed in the manifest, left out of the digest."""
+_COUNTER = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Names, sizes and sums of an artifact's files."""
+
+    files: Mapping[str, tuple[str, int]]
+    """POSIX path below the artifact -> (SHA-256 hex, size in bytes); MANIFEST.json itself is not in it."""
+
+    @property
+    def digest(self) -> str:
+        """Identity of the artifact: SHA-256 hex over the sums of its files that are not volatile."""
+        return digest_of(self.files)
+
+
+def digest_of(files: Mapping[str, tuple[str, int]]) -> str:
+    """SHA-256 hex over the sorted `name sum` lines, volatile files left out."""
+    lines = "".join(f"{name} {files[name][0]}\n" for name in sorted(files) if PurePosixPath(name).name not in VOLATILE)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 hex of a file's bytes."""
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old bytes or the new ones, and a crash leaves either."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _clear_leftovers(path)
+    scratch = _scratch_for(path, "partial")
+    try:
+        with scratch.open("wb") as f:
+            f.write(data)
+            f.flush()
+            os.fsync(f.fileno())
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+    _fsync_dir(path.parent)
+
+
+def write_json(path: Path, value: object, *, sort_keys: bool = True) -> None:
+    """`write_bytes` of readable JSON, without NaN. `sort_keys=False` keeps an order that means something."""
+    write_bytes(path, (json.dumps(value, indent=2, sort_keys=sort_keys, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+@contextmanager
+def atomic_dir(target: Path, *, expect: Manifest | None = None, replace: bool = True) -> Iterator[Path]:
+    """Yield a scratch directory that becomes `target` when the block ends without an exception.
+
+    The manifest is written last, everything is flushed to disk, then one rename shows it. A kill at any point leaves
+    `target` absent or complete, never half-written; what earlier kills left behind is cleared.
+
+    Args:
+        expect: the files that must be there in the end, with their sums (a copy or a download). None: whatever is made.
+        replace: whether an existing `target` gives way. With False, of two writers the first stays.
+    Raises:
+        BundleError: a file is not as in `expect`; the message names it, and nothing appears.
+        FileExistsError: `target` is there and `replace` is False.
+    """
+    target = target.absolute()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _clear_leftovers(target)
+    if target.exists() and not replace:
+        raise FileExistsError(errno.EEXIST, "exists already", str(target))
+    scratch = _scratch_for(target, "partial")
+    scratch.mkdir()
+    try:
+        yield scratch
+        manifest = write_manifest(scratch)
+        if expect is not None:
+            _compare(expect.files, manifest.files, target)
+        if replace and target.exists():  # a directory cannot be renamed over a full one
+            old = _scratch_for(target, "old")
+            target.rename(old)
+            scratch.rename(target)
+            remove(old)
+        else:
+            _rename_new(scratch, target)
+        _fsync_dir(target.parent)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or directory; nothing there is fine."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def discard(path: Path) -> None:
+    """Delete a directory or file such that it is there in full or not at all, even when killed."""
+    if path.exists():
+        old = _scratch_for(path, "old")
+        path.rename(old)
+        remove(old)
+
+
+def is_scratch(name: str) -> bool:
+    """Whether a file or directory name is that of an unfinished or outgoing artifact: never show these."""
+    return name.startswith(".") and (".partial-" in name or ".old-" in name)
+
+
+def write_manifest(directory: Path) -> Manifest:
+    """Sum every file below `directory` and write MANIFEST.json there. For directories not made by `atomic_dir`, too."""
+    files: dict[str, tuple[str, int]] = {}
+    for name in _present(directory):
+        path = directory / name
+        _fsync_file(path)
+        files[name] = (sha256_file(path), path.stat().st_size)
+    manifest = Manifest(files)
+    write_json(
+        directory / MANIFEST,
+        {"format": 1, "digest": manifest.digest, "files": {k: {"sha256": s, "bytes": n} for k, (s, n) in files.items()}},
+    )
+    return manifest
+
+
+def parse_manifest(data: bytes, where: str) -> Manifest:
+    """Manifest from the bytes of a MANIFEST.json; `where` names it in errors.
+
+    Raises: BundleError: not JSON, a newer format, or a digest that does not follow from the sums.
+    """
+    try:
+        raw = json.loads(data)
+        if raw["format"] != 1:  # before the rest, which another format may have elsewhere
+            raise BundleError(f"{where}/{MANIFEST}: format {raw['format']}, this version reads 1; upgrade slipway")
+        manifest = Manifest({str(k): (str(v["sha256"]), int(v["bytes"])) for k, v in raw["files"].items()})
+        digest = raw["digest"]
+    except BundleError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise BundleError(
+            f"{where}/{MANIFEST}: damaged ({type(exc).__name__}: {exc}); fetch or make the artifact again"
+        ) from exc
+    for name in manifest.files:
+        if name.startswith("/") or ".." in PurePosixPath(name).parts:
+            raise BundleError(f"{where}/{MANIFEST}: '{name}' points outside the artifact")
+    if manifest.digest != digest:
+        raise BundleError(f"{where}/{MANIFEST}: digest {digest[:12]} does not follow from its sums ({manifest.digest[:12]})")
+    return manifest
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """The manifest of a local artifact, without looking at the files.
+
+    Raises: BundleError: there is none (the artifact is incomplete), or it is damaged.
+    """
+    path = directory / MANIFEST
+    if not path.is_file():
+        raise BundleError(f"{directory}: no {MANIFEST}; not a complete artifact of slipway")
+    return parse_manifest(path.read_bytes(), str(directory))
+
+
+def verify(directory: Path) -> Manifest:
+    """Check every file of a local artifact against its manifest.
+
+    Raises: BundleError: a file is missing, altered, or not in the manifest; the message names it.
+    """
+    manifest = read_manifest(directory)
+    for name, (sha256, size) in manifest.files.items():
+        path = directory / name
+        if not path.is_file():
+            raise BundleError(f"{path}: missing, though {MANIFEST} lists it; fetch or make the artifact again")
+        if path.stat().st_size != size or sha256_file(path) != sha256:
+            raise BundleError(f"{path}: altered, its SHA-256 is not the one in {MANIFEST}; fetch or make the artifact again")
+    if extra := sorted(set(_present(directory)) - set(manifest.files)):
+        raise BundleError(f"{directory / extra[0]}: not listed in {MANIFEST}; remove it or make the artifact again")
+    return manifest
+
+
+def _present(directory: Path) -> list[str]:
+    """POSIX paths of the files below `directory`, sorted, without its own manifest (one of an artifact inside it counts)."""
+    own = directory / MANIFEST
+    return sorted(p.relative_to(directory).as_posix() for p in directory.rglob("*") if p.is_file() and p != own)
+
+
+def _compare(expected: Mapping[str, tuple[str, int]], found: Mapping[str, tuple[str, int]], target: Path) -> None:
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            state = "missing" if name not in found else "not listed" if name not in expected else "altered"
+            raise BundleError(
+                f"{target / name}: {state} after the copy, against its {MANIFEST}; fetch or make the artifact again"
+            )
+
+
+def _rename_new(scratch: Path, target: Path) -> None:
+    try:
+        scratch.rename(target)
+    except OSError as exc:
+        if exc.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):  # another writer was quicker
+            raise FileExistsError(errno.EEXIST, "exists already", str(target)) from exc
+        raise
+
+
+def _scratch_for(path: Path, kind: str) -> Path:
+    """A name beside `path` that says who owns it: pid and start time, since pids come again (in containers, always)."""
+    pid = str(os.getpid())
+    return path.with_name(f".{path.name}.{kind}-{pid}.{_start_time(pid)}-{next(_COUNTER)}")
+
+
+def _clear_leftovers(target: Path) -> None:
+    """Remove what killed processes left beside `target`; a living process, and each thread of it, keeps its own."""
+    prefixes = (f".{target.name}.partial-", f".{target.name}.old-")
+    for path in target.parent.iterdir():
+        if path.name.startswith(prefixes):
+            pid, _, start = path.name.rpartition("-")[0].rpartition("-")[2].partition(".")
+            if not (start and _start_time(pid) == start):
+                remove(path)
+
+
+def _start_time(pid: str) -> str:
+    """Clock ticks since boot at which a process started; empty when there is none, or only its zombie."""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return ""
+    return "" if state in "ZX" else fields[18]
+
+
+def _fsync_file(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _fsync_dir(path: Path) -> None:
+    _fsync_file(path)
