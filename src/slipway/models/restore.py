@@ -1,0 +1,87 @@
+"""A checkpoint or bundle directory back to a model that answers, in evaluation mode, on the CPU."""
+
+# N items, K classes
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slipway import preprocess
+from slipway.errors import BundleError
+from slipway.models import architectures
+
+META = ("model.json", "bundle.json")
+"""Of a checkpoint, of a bundle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A trained model with its preprocessing."""
+
+    path: Path
+    meta: Mapping[str, Any]
+    """model.json or bundle.json."""
+    preprocess: preprocess.Preprocess
+    model: Any
+    """A torch module in evaluation mode, or a `linear.TfidfLinear`; called with `preprocess.encode`'s arrays by name."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, in the order of the logits."""
+        return tuple(self.meta["labels"])
+
+    def logits(self, feeds: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+        """Logits [N, K] of `preprocess.encode`'s arrays, before any temperature."""
+        if architectures.find(self.meta["architecture"]).input == "tfidf":
+            return np.asarray(self.model(**feeds), np.float64)
+        import torch
+
+        with torch.inference_mode():  # copied: memory maps are read-only, and torch warns of those
+            logits = self.model(**{name: torch.from_numpy(np.array(array)) for name, array in feeds.items()})
+        return np.asarray(logits.double().numpy())
+
+
+def restore(directory: Path) -> Restored:
+    """Read a checkpoint or bundle. The caller has verified it against its manifest.
+
+    Raises: BundleError: no checkpoint or bundle, or weights that are not those of its architecture.
+    """
+    meta = _meta(directory)
+    entry = architectures.find(meta["architecture"])
+    restored = preprocess.restore(meta["preprocess"], directory)
+    size = {}
+    if entry.input == "image":
+        size = {"image_px": min(meta["input"]["height_px"], meta["input"]["width_px"]), "channels": meta["input"]["channels"]}
+    model = architectures.build(meta["architecture"], num_classes=len(meta["labels"]), **size, **meta["options"])
+    weights = directory / "weights.safetensors"
+    try:
+        if entry.input == "tfidf":
+            from safetensors.numpy import load_file
+
+            model.load_state_dict(load_file(weights))
+        else:
+            from safetensors.torch import load_file as load_torch
+
+            model.load_state_dict(load_torch(weights))
+            model.eval()
+    except (KeyError, ValueError, RuntimeError, OSError) as exc:
+        reason = " ".join(str(exc).split())[:300]
+        raise BundleError(f"{weights}: not the weights of {meta['architecture']} ({reason}); train or export again") from exc
+    return Restored(directory, meta, restored, model)
+
+
+def _meta(directory: Path) -> dict[str, Any]:
+    for name in META:
+        path = directory / name
+        if path.is_file():
+            try:
+                meta: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as exc:
+                raise BundleError(f"{path}: cannot be read ({exc})") from exc
+            return meta
+    raise BundleError(f"{directory}: neither a checkpoint nor a bundle (no {' or '.join(META)})")
