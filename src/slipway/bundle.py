@@ -1,0 +1,231 @@
+"""The bundle: everything a model needs to answer, in one directory. Numpy, onnxruntime and JSON; never torch.
+
+    bundle.json            family, architecture, config, labels, preprocessing state, calibration, fingerprints
+    weights.safetensors    for restoring the torch module; the server never reads it
+    variants/*.onnx        self-contained graphs, one per engine and precision
+    vocabulary.json | tokenizer.json
+    train_items.npy        uint64, sorted: the first 8 bytes of the content hash of every training item
+    selftest.npz           raw items with the probabilities the exporting machine gave
+    reference.npz          class prior, confidence and size histograms of the validation split, for drift
+    MANIFEST.json          SHA-256 sums, written last
+
+A *release* is such a directory with one more file, release.json {bundle, variant, scores, verdict}.
+"""
+
+# N items, K classes
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slipway.errors import BundleError, DataError, unknown
+from slipway.preprocess import Preprocess, Raw, restore
+from slipway.store import files
+
+FORMAT = 1
+RELEASE = "release.json"
+BATCH = 64
+"""Items a call of the engine takes in `predict`; larger batches gained nothing on CPUs and cost memory."""
+SELFTEST_TOLERANCE = 1e-3
+"""Largest difference of a probability between the exporting machine and this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A loaded bundle or release: answers raw items with probabilities. Safe to call from several threads."""
+
+    path: Path
+    digest: str
+    """Identity of the bundle's files; for a release, without release.json."""
+    meta: Mapping[str, Any]
+    """bundle.json."""
+    release: Mapping[str, Any] | None
+    """release.json, or None for a bundle that was not released."""
+    variant: str
+    preprocess: Preprocess
+    _session: Any = field(repr=False)
+
+    @property
+    def family(self) -> str:
+        """`cv`, `defect` or `nlp`."""
+        return str(self.meta["family"])
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, in the order of the probabilities."""
+        return tuple(self.meta["labels"])
+
+    def predict(self, items: Sequence[Raw], *, observe: Callable[[str, float], None] | None = None) -> NDArray[np.float32]:
+        """Probabilities [N, K] of raw items, through the preprocessing and graph that are served.
+
+        Args:
+            observe: told the seconds of `preprocess` and `model`, once per BATCH items.
+        Raises: DataError: an item cannot be read; the message starts with its position, `item 3: …`.
+        """
+        parts = []
+        for start in range(0, len(items), BATCH):
+            began = time.perf_counter()
+            try:
+                feeds = self.preprocess.encode(items[start : start + BATCH])
+            except DataError as exc:
+                if start == 0:
+                    raise
+                position, _, rest = str(exc).removeprefix("item ").partition(":")
+                raise DataError(f"item {start + int(position)}:{rest}") from exc
+            encoded = time.perf_counter()
+            parts.append(self.run(feeds))
+            if observe is not None:
+                observe("preprocess", encoded - began)
+                observe("model", time.perf_counter() - encoded)
+        return np.concatenate(parts) if parts else np.empty((0, len(self.labels)), np.float32)
+
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Probabilities [N, K] of already preprocessed graph inputs (see `Preprocess.encode`)."""
+        probabilities: NDArray[np.float32] = self._session.run(["probabilities"], dict(feeds))[0]
+        return probabilities
+
+
+def save(
+    target: Path,
+    *,
+    meta: Mapping[str, Any],
+    preprocess: Preprocess,
+    weights: Mapping[str, NDArray[Any]],
+    variants: Mapping[str, Path],
+    train_items: NDArray[np.uint64],
+    selftest_items: Sequence[bytes],
+    reference: Mapping[str, NDArray[Any]],
+    timings: Mapping[str, float],
+) -> str:
+    """Write a bundle, complete or not at all, and return its digest.
+
+    Args:
+        meta: bundle.json without `format`, `preprocess` and `variants`; needs family, architecture and labels.
+        variants: `<engine>-<precision>` -> ONNX file with one output `probabilities` FP32 [N, K]; the first is the default.
+        train_items: sorted; first 8 bytes of the content hash of each training item.
+        selftest_items: synthetic items as a client would send them; the expected answers are computed here.
+        timings: seconds by name; outside the digest.
+    """
+    import shutil
+
+    from safetensors.numpy import save_file
+
+    arrays: dict[str, Any] = dict(reference)
+    with files.atomic_dir(target) as scratch:
+        (scratch / "variants").mkdir()
+        entries = {}
+        for name, source in variants.items():
+            engine, _, precision = name.rpartition("-")
+            entries[name] = {"file": f"variants/{name}.onnx", "engine": engine, "precision": precision}
+            shutil.copyfile(source, scratch / f"variants/{name}.onnx")
+        state = preprocess.save(scratch)
+        files.write_json(
+            scratch / "bundle.json", {**meta, "format": FORMAT, "preprocess": state, "variants": entries}, sort_keys=False
+        )
+        save_file({k: np.ascontiguousarray(v) for k, v in weights.items()}, scratch / "weights.safetensors")
+        np.save(scratch / "train_items.npy", train_items)
+        np.savez(scratch / "reference.npz", **arrays)
+        files.write_json(scratch / "timings.json", dict(timings))
+        session = open_session(scratch / entries[next(iter(entries))]["file"])
+        expected = session.run(["probabilities"], preprocess.encode(selftest_items))[0]
+        data, offsets = pack_bytes(selftest_items)
+        np.savez(scratch / "selftest.npz", bytes=data, offsets=offsets, probabilities=expected)
+    return files.read_manifest(target).digest
+
+
+def load(path: Path, *, variant: str = "", threads: int = 0) -> Bundle:
+    """Verify a bundle or release against its manifest and open one of its variants.
+
+    Args:
+        variant: name of a variant; empty means the release's choice, or the only one.
+        threads: of the engine; 0 leaves the choice to onnxruntime.
+    Raises: BundleError: incomplete, altered, of a newer format, or without that variant.
+    """
+    manifest = files.verify(path)
+    meta = _read_json(path / "bundle.json")
+    if meta.get("format") != FORMAT:
+        raise BundleError(
+            f"{path}: bundle format {meta.get('format')}, this version reads {FORMAT}; upgrade slipway or export again"
+        )
+    _require(meta, ("family", "architecture", "labels", "preprocess", "variants"), path / "bundle.json")
+    release = _read_json(path / RELEASE) if RELEASE in manifest.files else None
+    digest = files.digest_of({k: v for k, v in manifest.files.items() if k != RELEASE})
+    if release is not None:
+        _require(release, ("bundle", "variant"), path / RELEASE)
+    if release is not None and release["bundle"] != digest:
+        raise BundleError(f"{path}: {RELEASE} is for bundle {release['bundle'][:12]}, the files are {digest[:12]}")
+    variant = variant or (release["variant"] if release else next(iter(meta["variants"])))
+    if variant not in meta["variants"]:
+        raise BundleError(unknown(f"{path}: variant", variant, meta["variants"]))
+    session = open_session(path / meta["variants"][variant]["file"], threads=threads)
+    return Bundle(path, digest, meta, release, variant, restore(meta["preprocess"], path), session)
+
+
+def open_session(model: Path, *, threads: int = 0) -> Any:
+    """An onnxruntime InferenceSession on the CPU.
+
+    Raises: BundleError: onnxruntime cannot read the file.
+    """
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # waiting threads sleep: on two busy cores spinning cost 2-4 times the latency and a third of the throughput
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as exc:  # onnxruntime's own classes are not importable by a stable name
+        raise BundleError(f"{model}: onnxruntime cannot load it ({exc})") from exc
+
+
+def selftest(bundle: Bundle) -> float:
+    """Answer the stored items again; returns the largest difference of a probability.
+
+    Raises: BundleError: above SELFTEST_TOLERANCE: this machine or engine does not give the exporter's answers.
+    """
+    with np.load(bundle.path / "selftest.npz") as stored:
+        items: Sequence[Raw] = unpack_bytes(stored["bytes"], stored["offsets"])
+        expected = stored["probabilities"]
+    found = bundle.predict(items)
+    difference = float(np.abs(found - expected).max())
+    if not difference <= SELFTEST_TOLERANCE:  # NaN fails, too
+        raise BundleError(
+            f"{bundle.path}: self-test differs by {difference:.2g}, allowed is {SELFTEST_TOLERANCE:.0e}; "
+            f"this machine does not give the exporter's answers"
+        )
+    return difference
+
+
+def pack_bytes(items: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Byte strings as one uint8 array and N+1 offsets: npz without pickle."""
+    offsets = np.cumsum([0, *(len(i) for i in items)]).astype(np.int64)
+    return np.frombuffer(b"".join(items), np.uint8), offsets
+
+
+def unpack_bytes(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> list[bytes]:
+    """The inverse of `pack_bytes`."""
+    return [data[a:b].tobytes() for a, b in pairwise(offsets)]
+
+
+def _require(value: Mapping[str, Any], names: Sequence[str], path: Path) -> None:
+    if missing := [name for name in names if not value.get(name)]:
+        raise BundleError(f"{path}: has no {', '.join(missing)}; export or register again")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise BundleError(f"{path}: cannot be read ({exc})") from exc
+    if not isinstance(value, dict):
+        raise BundleError(f"{path}: must be a JSON object")
+    return value

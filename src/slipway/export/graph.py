@@ -1,0 +1,33 @@
+"""What every exported graph has in common, and how it is written."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slipway.models.restore import Restored
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+OPSET = 20
+OUTPUT = "probabilities"
+"""The one output: float32 [N, K]."""
+
+
+def write(model: "ModelProto", restored: Restored, path: Path) -> None:
+    """Write a graph without traces of its making: torch's exporter leaves absolute paths and source lines on every node.
+
+    The metadata of the file holds family and labels, and nothing else; equal graphs give equal bytes.
+    """
+    import onnx
+
+    graph = model.graph
+    del graph.value_info[:]  # the engine infers shapes itself; quantisation tools trip over the exporter's
+    del model.metadata_props[:]
+    model.doc_string = ""
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    onnx.helper.set_model_props(model, {"family": restored.meta["family"], "labels": json.dumps(list(restored.labels))})
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString(deterministic=True))

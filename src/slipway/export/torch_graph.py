@@ -1,0 +1,76 @@
+"""A torch module as an ONNX graph, by torch's exporter."""
+
+# B batch, L tokens, H/W px, C channels, K classes
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from slipway.export import graph
+from slipway.models.restore import Restored
+
+MAX_BATCH = 65_536
+
+
+class Served(nn.Module):
+    """The model as it is served: preprocessed inputs to probabilities."""
+
+    temperature: Tensor
+
+    def __init__(self, model: nn.Module, temperature: float) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer("temperature", torch.tensor(temperature))
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Graph inputs -> float32 [B, K]."""
+        return torch.softmax(self.model(*inputs) / self.temperature, dim=-1)
+
+
+def write_graph(restored: Restored, temperature: float, path: Path) -> None:
+    """Export a restored torch model: free batch (and sequence), and every weight as it is in the checkpoint.
+
+    Shapes and constants are folded, weights are left alone, so that parity can compare them bit by bit. Measured against
+    the exporter's own optimisation: the same speed.
+    """
+    from onnxscript import optimizer
+
+    inputs, shapes = _example(restored)
+    served = Served(restored.model, temperature).eval()
+    with warnings.catch_warnings():
+        # torch and onnxscript tracing their own modules: nothing a caller could change
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        warnings.filterwarnings("ignore", message="# The axis name", category=UserWarning)  # two inputs share their axes
+        program = torch.onnx.export(
+            served,
+            tuple(inputs.values()),
+            dynamo=True,
+            opset_version=graph.OPSET,
+            dynamic_shapes=(shapes,),
+            input_names=list(inputs),
+            output_names=[graph.OUTPUT],
+            external_data=False,
+            verbose=False,
+            optimize=False,  # it would fold batch norms into filters; the engine does that when it loads
+        )
+        if program is None:
+            raise RuntimeError("torch.onnx.export returned no program")
+        optimizer.fold_constants(program.model)
+        optimizer.remove_unused_nodes(program.model)
+    graph.write(program.model_proto, restored, path)
+
+
+def _example(restored: Restored) -> tuple[dict[str, Tensor], Any]:
+    """Example inputs by name, and which of their axes are free."""
+    batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
+    size = restored.meta["input"]
+    if size:
+        image = torch.zeros(2, size["height_px"], size["width_px"], size["channels"], dtype=torch.uint8)
+        return {"image": image}, ({0: batch},)
+    sequence = torch.export.Dim("sequence", min=2, max=int(restored.meta["preprocess"]["max_tokens"]))
+    ids, mask = torch.ones(2, 7, dtype=torch.int64), torch.ones(2, 7, dtype=torch.int64)
+    return {"input_ids": ids, "attention_mask": mask}, ({0: batch, 1: sequence}, {0: batch, 1: sequence})
