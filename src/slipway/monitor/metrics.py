@@ -1,0 +1,84 @@
+"""The server's metrics: names, labels and buckets in one place. Every one listed here is observed by the server."""
+
+from collections import Counter as Counts
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+DURATION_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""Upper bounds in seconds; objectives may only use one of these as their bound."""
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
+PHASES = ("parse", "queue", "preprocess", "model", "postprocess")
+"""parse: JSON to items · queue: waiting for a worker thread · preprocess: decode and resize, or tokenise · model: the
+graph · postprocess: answer to JSON. They add up to the request's duration, less what HTTP takes."""
+UNKNOWN = "unknown"
+"""Value of the `model` label for requests to models that are not served: a client must not be able to add series."""
+
+
+class Metrics:
+    """One server's metrics, on a registry of their own, so that several servers fit in a process."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        model = ("model", "version")
+        self.requests = Counter(
+            "inference_requests_total", "Requests answered", (*model, "protocol", "status"), registry=registry
+        )
+        self.duration = Histogram(
+            "inference_request_duration_seconds",
+            "From the request's first byte read to its answer",
+            (*model, "protocol"),
+            buckets=DURATION_BUCKETS_S,
+            registry=registry,
+        )
+        self.phase = Histogram(
+            "inference_phase_duration_seconds",
+            "Parts of a request: " + ", ".join(PHASES),
+            (*model, "phase"),
+            buckets=DURATION_BUCKETS_S,
+            registry=registry,
+        )
+        self.in_flight = Gauge("inference_in_flight", "Requests being worked on", model, registry=registry)
+        self.batch_size = Histogram(
+            "inference_batch_size", "Items of a request", model, buckets=BATCH_BUCKETS, registry=registry
+        )
+        self.model_info = Gauge(
+            "model_info",
+            "1 for each model that is ready",
+            (*model, "digest", "family", "architecture", "variant"),
+            registry=registry,
+        )
+        self.classes = Counter("prediction_class_total", "Answers by class", (*model, "class"), registry=registry)
+        self.confidence = Histogram(
+            "prediction_confidence", "Largest probability of an answer", model, buckets=CONFIDENCE_BUCKETS, registry=registry
+        )
+        # the names KServe's own server exposes, so that dashboards made for it show this one, too
+        self.kserve = {
+            phase: Histogram(f"request_{name}_seconds", f"{name} request latency", ("model_name",), registry=registry)
+            for phase, name in (("preprocess", "preprocess"), ("model", "predict"), ("postprocess", "postprocess"))
+        }
+
+    def observe_phase(self, model: str, version: str, phase: str, seconds: float) -> None:
+        """One phase of one request; `phase` is one of PHASES."""
+        self.phase.labels(model, version, phase).observe(seconds)
+        if phase in self.kserve:
+            self.kserve[phase].labels(model).observe(seconds)
+
+    def observe_answers(self, model: str, version: str, labels: Sequence[str], confidences: Sequence[float]) -> None:
+        """The answered class and its probability of each item of one request."""
+        self.batch_size.labels(model, version).observe(len(labels))
+        for label, count in Counts(labels).items():
+            self.classes.labels(model, version, label).inc(count)
+        confidence = self.confidence.labels(model, version)
+        for value in confidences:
+            confidence.observe(value)
+
+    def observe_request(self, model: str, version: str, protocol: str, status: int, seconds: float) -> None:
+        """One answered request, refused ones included."""
+        self.requests.labels(model, version, protocol, str(status)).inc()
+        self.duration.labels(model, version, protocol).observe(seconds)
+
+    def exposition(self) -> bytes:
+        """Prometheus text format."""
+        return bytes(generate_latest(self.registry))

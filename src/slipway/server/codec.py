@@ -1,0 +1,230 @@
+"""The Open Inference Protocol (v2) in JSON: a request's bytes to raw items, probabilities to a response's bytes.
+
+Two forms of input, named as the bundle names it:
+    BYTES [N]           `image`: base64 of the encoded file (JSON has no bytes); `text`: the text itself
+    UINT8 [N, H, W, C]  `image` only: pixels, as a flat or nested list; C is 1 or 3
+Keys that the protocol does not know are ignored, since its own clients send some (`model_name`).
+"""
+
+# N items, K classes, H/W px, C channels
+
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any, cast
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from slipway.errors import RequestError, unknown
+from slipway.preprocess import Raw
+
+OUTPUTS = ("probabilities", "label")
+MAX_ITEMS = 1024
+"""Of one request: with more, one client would hold a worker thread for long."""
+MAX_PIXELS = 40_000_000
+"""Of one item given as pixels, as for encoded images."""
+CONTENT_TYPES = {"image": ("base64",), "text": ("str", "base64")}
+"""Values of the input parameter `content_type`; the first is the default."""
+SLICE = 1 << 20
+"""Values converted at a time: between slices other threads, and so the health probes, get their turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class InferRequest:
+    """A valid request."""
+
+    id: str | None
+    """To be echoed; None when the client gave none."""
+    items: Sequence[Raw]
+    """1 to MAX_ITEMS raw items; pixels come as one uint8 array [N, H, W, C]."""
+    outputs: tuple[str, ...]
+    """Names to answer, in the order asked for."""
+
+
+def parse(body: bytes, input_name: str) -> InferRequest:
+    """A request for a model whose input is `input_name`.
+
+    Raises: RequestError: the body is not such a request; the message names the field, what was got and what is allowed.
+    """
+    try:
+        request = orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise RequestError(f"body: not JSON ({exc}); {len(body)} bytes") from exc
+    if not isinstance(request, dict):
+        raise RequestError(f"body: must be a JSON object, got {_kind(request)}")
+    request_id = request.get("id")
+    if request_id is not None and not isinstance(request_id, str):
+        raise RequestError(f"id: must be a string, got {_kind(request_id)}")
+    _parameters(request, "parameters")
+    return InferRequest(request_id, _items(request.get("inputs"), input_name), _outputs(request.get("outputs")))
+
+
+def respond(
+    request: InferRequest, *, model: str, version: str, labels: Sequence[str], probabilities_NK: NDArray[np.float32]
+) -> bytes:
+    """The answer's JSON: the requested outputs, in the order asked for.
+
+    Args:
+        labels: one per item, the class of the largest probability.
+    """
+    tensors: dict[str, dict[str, Any]] = {
+        "probabilities": {
+            "name": "probabilities",
+            "shape": list(probabilities_NK.shape),
+            "datatype": "FP32",
+            "data": np.ascontiguousarray(probabilities_NK).reshape(-1),
+        },
+        "label": {"name": "label", "shape": [len(labels)], "datatype": "BYTES", "data": list(labels)},
+    }
+    answer: dict[str, Any] = {"model_name": model, "model_version": version}
+    if request.id is not None:
+        answer["id"] = request.id
+    answer["outputs"] = [tensors[name] for name in request.outputs]
+    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _items(inputs: Any, input_name: str) -> Sequence[Raw]:
+    if not isinstance(inputs, list) or not inputs:
+        raise RequestError(f"inputs: must be a list with one tensor, '{input_name}', got {_kind(inputs)}")
+    names = [_tensor_name(tensor, f"inputs[{i}]") for i, tensor in enumerate(inputs)]
+    for i, name in enumerate(names):
+        if name != input_name:
+            raise RequestError(unknown(f"inputs[{i}].name", name[:80], [input_name]))
+    if len(inputs) > 1:
+        raise RequestError(f"inputs: '{input_name}' is there {len(inputs)} times, allowed is once")
+    tensor, where = inputs[0], "inputs[0]"
+    shape, data, datatype = tensor.get("shape"), tensor.get("data"), tensor.get("datatype")
+    if not isinstance(shape, list) or not shape or not all(type(n) is int and n >= 0 for n in shape):
+        raise RequestError(f"{where}.shape: must be a list of whole numbers >= 0, got {_short(shape)}")
+    if not isinstance(data, list):
+        raise RequestError(f"{where}.data: must be a list, got {_kind(data)}; tensors behind the JSON are not supported")
+    if shape[0] > MAX_ITEMS:
+        raise RequestError(f"{where}.shape: {shape[0]} items, allowed are {MAX_ITEMS} in one request; send several")
+    if datatype == "BYTES":
+        _check_shape(shape, "[N]", ok=len(shape) == 1, where=where)
+        return _byte_items(data, shape[0], input_name, _parameters(tensor, f"{where}.parameters"), where)
+    if datatype == "UINT8" and input_name == "image":
+        _check_shape(shape, "[N, H, W, C] with C 1 or 3", ok=len(shape) == 4 and shape[3] in (1, 3), where=where)
+        return cast("Sequence[Raw]", _pixels(data, shape, where))
+    allowed = "BYTES [N] or UINT8 [N, H, W, C]" if input_name == "image" else "BYTES [N]"
+    raise RequestError(f"{where}.datatype: got {_short(datatype)}, allowed for '{input_name}': {allowed}")
+
+
+def _tensor_name(tensor: Any, where: str) -> str:
+    name = tensor.get("name") if isinstance(tensor, dict) else None
+    if not isinstance(name, str):
+        raise RequestError(f"{where}: must be an object with a string `name`, got {_short(tensor)}")
+    return name
+
+
+def _check_shape(shape: list[int], allowed: str, *, ok: bool, where: str) -> None:
+    if not ok:
+        raise RequestError(f"{where}.shape: got {_short(shape)}, allowed {allowed}")
+    if 0 in shape:
+        raise RequestError(f"{where}.shape: empty batch or image, got {_short(shape)}; send at least one item")
+
+
+def _byte_items(
+    data: list[Any], num_items: int, input_name: str, parameters: Mapping[str, Any], where: str
+) -> list[bytes] | list[str]:
+    if len(data) != num_items:
+        raise RequestError(f"{where}.data: {len(data)} items, but shape says {num_items}")
+    for i, item in enumerate(data):
+        if not isinstance(item, str):
+            raise RequestError(f"{where}.data[{i}]: must be a string, got {_kind(item)}")
+    allowed = CONTENT_TYPES[input_name]
+    content_type = parameters.get("content_type", allowed[0])
+    if content_type not in allowed:
+        raise RequestError(f"{where}.parameters.content_type: got {_short(content_type)}, allowed: {', '.join(allowed)}")
+    if content_type == "str":
+        return data
+    decoded = []
+    for i, item in enumerate(data):
+        try:
+            decoded.append(binascii.a2b_base64(item, strict_mode=True))
+        except ValueError as exc:  # binascii.Error, or text that is not ASCII
+            raise RequestError(
+                f"{where}.data[{i}]: not base64 ({exc}); the bytes of the file belong there, base64-encoded"
+            ) from exc
+    return decoded
+
+
+def _pixels(data: list[Any], shape: list[int], where: str) -> NDArray[np.uint8]:
+    if prod(shape[1:]) > MAX_PIXELS * 3:
+        raise RequestError(
+            f"{where}.shape: {shape[2]}x{shape[1]} px is above the limit of {MAX_PIXELS // 1_000_000} megapixels"
+        )
+    nested = isinstance(data[0], list) if data else False
+    if len(data) != (shape[0] if nested else prod(shape)):
+        raise RequestError(f"{where}.data: {len(data)} entries, but shape {_short(shape)} says {prod(shape)} values")
+    step = 1 if nested else SLICE
+    parts = []
+    for start in range(0, len(data), step):
+        part = _uint8(data[start : start + step], f"{where}.data", start)
+        if nested and list(part.shape[1:]) != shape[1:]:
+            raise RequestError(f"{where}.data[{start}]: has shape {list(part.shape[1:])}, but shape says {shape[1:]}")
+        parts.append(part)
+    return np.concatenate(parts).reshape(shape)
+
+
+def _uint8(values: list[Any], where: str, offset: int) -> NDArray[np.uint8]:
+    try:
+        array = np.asarray(values)
+    except (ValueError, OverflowError, TypeError) as exc:
+        raise RequestError(f"{where}[{offset}]: lists of unequal length, or nested too deep ({exc})") from exc
+    if array.dtype.kind not in "iu":
+        raise RequestError(f"{where}: must hold whole numbers only, got {array.dtype.name} from index {offset} on")
+    outside = (array < 0) | (array > 255)
+    if outside.any():
+        worst = array[outside].flat[0]
+        raise RequestError(f"{where}: UINT8 values are 0 to 255, got {worst} from index {offset} on")
+    return array.astype(np.uint8)
+
+
+def _outputs(outputs: Any) -> tuple[str, ...]:
+    if outputs is None or outputs == []:
+        return OUTPUTS
+    if not isinstance(outputs, list):
+        raise RequestError(f"outputs: must be a list, got {_kind(outputs)}")
+    names = [_tensor_name(output, f"outputs[{i}]") for i, output in enumerate(outputs)]
+    for i, name in enumerate(names):
+        if name not in OUTPUTS:
+            raise RequestError(unknown(f"outputs[{i}].name", name[:80], OUTPUTS))
+        if name in names[:i]:
+            raise RequestError(f"outputs[{i}].name: '{name}' is there twice")
+    return tuple(names)
+
+
+def _parameters(holder: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    parameters = holder.get("parameters")
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, dict):
+        raise RequestError(f"{where}: must be an object, got {_kind(parameters)}")
+    return parameters
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", int: "a number", float: "a number"}
+    return "an empty list" if value == [] else names[type(value)]
+
+
+def _short(value: Any) -> str:
+    """A value of the client's, short enough for one line."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return f"an object with {', '.join(sorted(value)[:5])[:80] or 'nothing in it'}"
+    if isinstance(value, list) and len(value) > 8:
+        return f"a list of {len(value)}"
+    text = (
+        orjson.dumps(value).decode()
+        if not isinstance(value, list) or not any(isinstance(v, list | dict) for v in value)
+        else ""
+    )
+    return (text if len(text) <= 80 else f"{text[:77]}...") or "a nested list"

@@ -1,0 +1,168 @@
+"""The server process: `python -m slipway.server NAME=PATH_OR_URI …`; exit code 0 when stopped, 2 for the user's mistake."""
+
+import argparse
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import uvicorn
+
+from slipway import settings as settings_
+from slipway.errors import ConfigError, SlipwayError, UserError
+from slipway.server.app import create_app
+from slipway.server.logs import setup
+from slipway.server.models import ServedModel
+
+log = logging.getLogger("slipway.server")
+DRAIN_S = 30
+"""Requests in flight get this long after SIGTERM; KServe's pods are given 30 s in all by default, plus the preStop delay."""
+KEEP_ALIVE_S = 75
+"""Idle connections stay longer than the 60 s of common proxies, so that the proxy closes first and no request is lost."""
+
+
+def serve(
+    releases: Sequence[tuple[str, str]],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    cache: Path | None = None,
+    threads: int = 0,
+    until_eof: bool = False,
+) -> int:
+    """Serve until SIGTERM or SIGINT; prints one JSON line on stdout when every model is ready.
+
+    Args:
+        releases: (name, directory or store URI); a name may carry a version, `name:7`.
+        port: 0 picks a free one; the line says which.
+        threads: workers and engine threads; 0 means SLIPWAY_THREADS or the cores.
+        until_eof: stop, too, when stdin ends: for a parent that must not leave a server behind.
+    Returns: 0 after requests in flight were answered.
+    Raises: ConfigError: the address cannot be used. BundleError: a release is damaged. StoreError: not reachable.
+    """
+    settings = settings_.load()
+    models = [ServedModel(name.partition(":")[0], source, version=name.partition(":")[2]) for name, source in releases]
+    failures: list[Exception] = []
+
+    def loaded(error: Exception | None) -> None:
+        if error is not None:
+            failures.append(error)
+            server.should_exit = True
+            return
+        ready = {"ready": True, "host": host, "port": bound.getsockname()[1], "models": [_describe(m) for m in models]}
+        sys.stdout.write(json.dumps(ready) + "\n")
+        sys.stdout.flush()
+
+    app = create_app(
+        models,
+        cache=cache or settings.home / "cache",
+        threads=threads or settings.threads,
+        draining=lambda: server.should_exit,
+        on_loaded=loaded,
+    )
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=DRAIN_S,
+    )
+    server = uvicorn.Server(config)
+    if until_eof:
+        threading.Thread(target=_stop_at_eof, args=(server,), daemon=True).start()
+    with _bind(host, port) as bound, _signals_ignored():
+        log.info("listening", extra={"host": host, "port": bound.getsockname()[1]})
+        server.run(sockets=[bound])
+    if failures:
+        raise failures[0]
+    log.info("stopped")
+    return 0
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The parsed command line; argparse ends the process with code 2 on an unknown flag."""
+    parser = argparse.ArgumentParser(
+        prog="python -m slipway.server", description="Serve releases by the v2 inference protocol."
+    )
+    parser.add_argument("releases", nargs="+", metavar="NAME[:VERSION]=RELEASE", help="directory or store URI of a release")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 in a container")
+    parser.add_argument("--port", type=int, default=8080, help="0 picks a free port and prints it")
+    parser.add_argument("--cache", type=Path, help="where releases from a store are kept; default SLIPWAY_HOME/cache")
+    parser.add_argument("--model-version", default="", help="of the only release, instead of NAME:VERSION")
+    parser.add_argument("--until-eof", action="store_true", help="stop, too, when stdin ends")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; errors become one line on stderr."""
+    args = arguments(argv)
+    setup()
+    warnings.filterwarnings("ignore", module="PIL")  # odd but readable images: the client's business, not the log's
+    try:
+        releases = [_release(text, args.model_version, alone=len(args.releases) == 1) for text in args.releases]
+        return serve(releases, host=args.host, port=args.port, cache=args.cache, until_eof=args.until_eof)
+    except SlipwayError as exc:
+        sys.stderr.write(f"error: {exc}\n")
+        return 2 if isinstance(exc, UserError) else 1
+
+
+def _release(text: str, version: str, *, alone: bool) -> tuple[str, str]:
+    name, equals, source = text.partition("=")
+    if not (name and equals and source):
+        raise ConfigError(f"'{text}': must be NAME=RELEASE or NAME:VERSION=RELEASE, where RELEASE is a directory or store URI")
+    if version and (":" in name or not alone):
+        raise ConfigError("--model-version: only for one release without a version of its own; write NAME:VERSION=RELEASE")
+    return (f"{name}:{version}" if version else name), source
+
+
+def _describe(model: ServedModel) -> dict[str, str]:
+    return {"name": model.name, "version": model.version, "digest": model.digest}
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, OverflowError) as exc:
+        reason = os.strerror(exc.errno) if isinstance(exc, OSError) and exc.errno and exc.errno > 0 else exc
+        raise ConfigError(f"{host}:{port}: cannot listen there ({reason}); choose another --port, or 0 for a free one") from exc
+
+
+def _stop_at_eof(server: uvicorn.Server) -> None:
+    while os.read(sys.stdin.fileno(), 4096):  # not sys.stdin.read(): its lock, held at the process's end, aborts Python
+        pass
+    server.should_exit = True
+
+
+@contextmanager
+def _signals_ignored() -> Iterator[None]:
+    """uvicorn handles signals itself, and raises them again once it has drained: by default that kills, exit code not 0."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _ignore) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """In place of the default, which kills."""
+
+
+def run() -> NoReturn:
+    """Entry point of `python -m slipway.server`."""
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""The v2 routes: each a plain function of the request, so that no model validation stands on the request path."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import orjson
+from fastapi import HTTPException, Request, Response
+from starlette.requests import ClientDisconnect
+
+import slipway
+from slipway.errors import NotFoundError, UserError, unknown
+from slipway.monitor.metrics import UNKNOWN, Metrics
+from slipway.server import codec
+from slipway.server.models import ServedModel
+
+log = logging.getLogger("slipway.server")
+PROTOCOL = "rest_v2"
+MAX_BODY_BYTES = 64 * 1024 * 1024
+MAX_DRAIN_BYTES = 4 * MAX_BODY_BYTES
+"""Of a refused body this much is read and thrown away, so that the client gets to read why; then the line is cut."""
+
+
+def json_response(value: Any, status: int = 200) -> Response:
+    """JSON with a newline, as terminals like it."""
+    return Response(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE), status, media_type="application/json")
+
+
+def status_of(exc: UserError) -> int:
+    """The one table from error class to HTTP status."""
+    return 404 if isinstance(exc, NotFoundError) else 400
+
+
+class V2:
+    """The routes over a set of models."""
+
+    def __init__(
+        self, models: Mapping[str, ServedModel], *, metrics: Metrics, pool: ThreadPoolExecutor, draining: Callable[[], bool]
+    ) -> None:
+        """`pool` does everything that takes time, so that the event loop always answers probes."""
+        self.models, self.metrics, self.pool, self.draining = models, metrics, pool, draining
+
+    async def server(self, _request: Request) -> Response:
+        """Name and version of the server; no optional extension is implemented."""
+        return json_response({"name": "slipway", "version": slipway.__version__, "extensions": []})
+
+    async def live(self, _request: Request) -> Response:
+        """The process runs and its event loop turns."""
+        return json_response({"live": True})
+
+    async def ready(self, _request: Request) -> Response:
+        """Every model's files are verified and its self-test holds; 503 before, and once the server is stopping."""
+        ready = not self.draining() and all(m.bundle is not None for m in self.models.values())
+        return json_response({"ready": ready}, 200 if ready else 503)
+
+    async def list_models(self, _request: Request) -> Response:
+        """Names of the served models."""
+        return json_response({"models": sorted(self.models)})
+
+    async def model_ready(self, request: Request) -> Response:
+        """The same for one model."""
+        model = self._find(request)
+        ready = model.bundle is not None and not self.draining()
+        return json_response({"name": model.name, "ready": ready}, 200 if ready else 503)
+
+    async def metadata(self, request: Request) -> Response:
+        """Inputs, outputs and, beside `probabilities`, the order of the classes."""
+        return json_response(self._loaded(request).metadata())
+
+    async def infer(self, request: Request) -> Response:
+        """Answer the items of one request."""
+        started = time.perf_counter()
+        served = self.models.get(request.path_params["model"])
+        labels = (served.name, served.version) if served is not None else (UNKNOWN, "")
+        in_flight = self.metrics.in_flight.labels(*labels)
+        in_flight.inc()
+        status = 500
+        try:
+            model = self._loaded(request)
+            body = await _body(request)
+            submitted = time.perf_counter()
+            answer = await asyncio.get_running_loop().run_in_executor(self.pool, self._answer, model, body, submitted)
+            status = 200
+            return Response(answer, media_type="application/json")
+        except UserError as exc:
+            status = status_of(exc)
+            return json_response({"error": str(exc)}, status)
+        except HTTPException as exc:
+            status = exc.status_code
+            raise
+        except ClientDisconnect:
+            status = 499  # nobody is there to read it; the number is nginx's
+            return Response(status_code=status)
+        except Exception:  # the process edge of a request: the client gets a line, the log the traceback
+            log.exception("internal error", extra={"model": labels[0]})
+            return json_response({"error": "internal error; the server's log has the cause"}, status)
+        finally:
+            seconds = time.perf_counter() - started
+            in_flight.dec()
+            self.metrics.observe_request(*labels, PROTOCOL, status, seconds)
+            log.debug("infer", extra={"model": labels[0], "status": status, "seconds": round(seconds, 6)})
+
+    def _answer(self, model: ServedModel, body: bytes, submitted: float) -> bytes:
+        """In a worker thread: bytes to bytes."""
+        assert model.bundle is not None, "checked by _loaded"
+        began = time.perf_counter()
+        phases = {"queue": began - submitted, "preprocess": 0.0, "model": 0.0}
+        request = codec.parse(body, model.bundle.preprocess.input_name)
+        phases["parse"] = time.perf_counter() - began
+
+        def observe(phase: str, seconds: float) -> None:
+            phases[phase] += seconds
+
+        labels, probabilities_NK = model.predict(request.items, observe)
+        predicted = time.perf_counter()
+        answer = codec.respond(
+            request, model=model.name, version=model.version, labels=labels, probabilities_NK=probabilities_NK
+        )
+        phases["postprocess"] = time.perf_counter() - predicted
+        for phase, seconds in phases.items():
+            self.metrics.observe_phase(model.name, model.version, phase, seconds)
+        self.metrics.observe_answers(model.name, model.version, labels, probabilities_NK.max(axis=1).tolist())
+        return answer
+
+    def _find(self, request: Request) -> ServedModel:
+        name, version = request.path_params["model"], request.path_params.get("version")
+        if name not in self.models:
+            raise NotFoundError(unknown("model", name[:80], self.models))
+        model = self.models[name]
+        if version is not None and model.bundle is not None and version != model.version:
+            raise NotFoundError(unknown(f"version of model '{name}'", version[:80], [model.version]))
+        return model
+
+    def _loaded(self, request: Request) -> ServedModel:
+        model = self._find(request)
+        if model.bundle is None:
+            raise HTTPException(503, f"model '{model.name}' is being loaded; ask /v2/models/{model.name}/ready")
+        return model
+
+
+async def _body(request: Request) -> bytes:
+    """The request's body, at most MAX_BODY_BYTES; what is above that is thrown away unread."""
+    if "inference-header-content-length" in request.headers:
+        raise HTTPException(415, "binary tensor data is not supported; send JSON, images as base64 strings in BYTES tensors")
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        raise HTTPException(415, f"content-encoding '{encoding[:40]}' is not supported; send the JSON as it is")
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > MAX_DRAIN_BYTES:
+        raise _too_large()
+    chunks, num_bytes = [], 0
+    async for chunk in request.stream():
+        num_bytes += len(chunk)
+        if num_bytes <= MAX_BODY_BYTES:
+            chunks.append(chunk)
+        else:
+            chunks.clear()
+            if num_bytes > MAX_DRAIN_BYTES:
+                break
+    if num_bytes > MAX_BODY_BYTES:
+        raise _too_large()
+    return b"".join(chunks)
+
+
+def _too_large() -> HTTPException:
+    return HTTPException(413, f"body: above the limit of {MAX_BODY_BYTES // 1024 // 1024} MB; send fewer or smaller items")
