@@ -1,0 +1,29 @@
+from kfp import dsl
+
+from slipway.components.images import TRAIN_IMAGE
+
+
+@dsl.component(base_image=TRAIN_IMAGE, install_kfp_package=False)
+def prepare_data(
+    prepared: dsl.Output[dsl.Dataset],
+    family: str,
+    dataset: str,
+    data: str,
+    size: int,
+    image_px: int,
+    text_column: str,
+    label_column: str,
+    train_fraction: float,
+    validation_fraction: float,
+    seed: int,
+    run_id: str,
+) -> None:
+    from pathlib import Path
+
+    from slipway import steps
+
+    prepared.metadata.update(steps.prepare_data(
+        family=family, dataset=dataset, data=data, size=size, image_px=image_px, text_column=text_column,
+        label_column=label_column, train_fraction=train_fraction, validation_fraction=validation_fraction,
+        seed=seed, out=Path(prepared.path), run_id=run_id,
+    ))  # fmt: skip

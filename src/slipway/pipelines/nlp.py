@@ -1,0 +1,125 @@
+"""The pipeline of the family `nlp`: classify texts."""
+
+from kfp import dsl
+
+from slipway.components.prepare_data import prepare_data
+from slipway.components.train_nlp import train_nlp
+from slipway.pipelines.release import release_checkpoint
+from slipway.pipelines.resources import apply
+
+
+@dsl.pipeline(name="slipway-nlp")
+def pipeline(
+    dataset: str = "reviews",
+    data: str = "",
+    model_name: str = "",
+    size: int = 0,
+    text_column: str = "",
+    label_column: str = "",
+    train_fraction: float = 0.8,
+    validation_fraction: float = 0.1,
+    seed: int = 0,
+    architecture: str = "tfidf_logreg",
+    pretrained: str = "",
+    epochs: int = 3,
+    batch_size: int = 32,
+    learning_rate: float = 0.00005,
+    weight_decay: float = 0.01,
+    label_smoothing: float = 0.0,
+    augment: bool = False,
+    precision: str = "fp32",
+    device: str = "auto",
+    deterministic: bool = True,
+    regularisation: float = 4.0,
+    max_features: int = 100000,
+    ngrams: int = 2,
+    max_tokens: int = 128,
+    min_accuracy: float = 0.75,
+    min_class_recall: float = 0.5,
+    max_accuracy_drop: float = 0.02,
+    min_test_items: int = 100,
+    promote: bool = False,
+    namespace: str = "",
+) -> None:
+    """Classify texts: from raw data to a trained, gated, registered and served model.
+
+    Args:
+        dataset: Known data set, used when data is empty.
+        data: Your own data: a table (csv, tsv, parquet, jsonl); on a cluster, a store URI such as s3://bucket/texts.
+        model_name: Name in the registry; empty means nlp- and the data set's name.
+        size: Items of a generated data set; 0 means its own size.
+        text_column: Column of the texts in your own table; empty takes the first usual name.
+        label_column: Column of the labels in your own table; empty takes the first usual name.
+        train_fraction: Share of the items to train on; official test sets are kept.
+        validation_fraction: Share of the items to choose the best epoch on; the rest is the test split.
+        seed: Seed of the split, of generated data and of training.
+        architecture: tfidf_logreg, or hf_encoder for a pretrained encoder.
+        pretrained: Encoder to start from (hf_encoder only): hub name or local directory.
+        epochs: Passes over the training split; the best one on validation is kept.
+        batch_size: Items per optimizer step.
+        learning_rate: Peak learning rate per optimizer step.
+        weight_decay: Decoupled weight decay.
+        label_smoothing: Share of the target spread over the other classes, 0 to below 1.
+        augment: Vary the training items.
+        precision: Arithmetic of training: fp32, bf16 or fp16.
+        device: auto, cpu or cuda.
+        deterministic: Same seed, same bits, on the same processor and number of threads.
+        regularisation: Inverse strength C of tfidf_logreg; larger fits closer.
+        max_features: Terms that tfidf_logreg keeps.
+        ngrams: Longest run of words that is one term of tfidf_logreg.
+        max_tokens: Tokens after which an encoder cuts a text.
+        min_accuracy: Gate: least accuracy on the test split.
+        min_class_recall: Gate: least recall of every class; 0 switches the rule off.
+        max_accuracy_drop: Gate: how much worse than the champion may not be excluded.
+        min_test_items: Gate: fewer test items cannot carry a verdict.
+        promote: Make a model that passes the champion at once.
+        namespace: Kubernetes namespace to serve in; empty: only check that the release serves.
+    """
+    run_id = dsl.PIPELINE_JOB_ID_PLACEHOLDER
+    data_task = prepare_data(
+        family="nlp",
+        dataset=dataset,
+        data=data,
+        size=size,
+        image_px=0,
+        text_column=text_column,
+        label_column=label_column,
+        train_fraction=train_fraction,
+        validation_fraction=validation_fraction,
+        seed=seed,
+        run_id=run_id,
+    )
+    prepared = apply(data_task, "prepare_data").outputs["prepared"]
+    train_task = train_nlp(
+        prepared=prepared,
+        model_name=model_name,
+        run_id=run_id,
+        architecture=architecture,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        label_smoothing=label_smoothing,
+        augment=augment,
+        precision=precision,
+        device=device,
+        deterministic=deterministic,
+        seed=seed,
+        pretrained=pretrained,
+        max_tokens=max_tokens,
+        regularisation=regularisation,
+        max_features=max_features,
+        ngrams=ngrams,
+    )
+    release_checkpoint(
+        prepared,
+        apply(train_task, "train").outputs["checkpoint"],
+        model_name=model_name,
+        min_accuracy=min_accuracy,
+        min_class_recall=min_class_recall,
+        max_accuracy_drop=max_accuracy_drop,
+        min_test_items=min_test_items,
+        promote=promote,
+        namespace=namespace,
+        run_id=run_id,
+    )

@@ -1,0 +1,126 @@
+"""What each step needs of a cluster: the one table, applied by the one function. A local run uses none of it."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from slipway.errors import ConfigError
+
+STORE_SECRET = "slipway-store"
+"""Secret of the run's namespace: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Optional: an IAM role does as well."""
+RUN_CONFIG = "slipway-run"
+"""ConfigMap of the run's namespace: what `slipway.settings` reads."""
+REQUIRED_KEYS = ("SLIPWAY_STORE", "MLFLOW_TRACKING_URI")
+"""Without them a pod would keep its work in its own file system and lose it: the step does not start, then times out."""
+OPTIONAL_KEYS = ("AWS_ENDPOINT_URL", "AWS_REGION", "SLIPWAY_DATA", "SLIPWAY_SERVE_IMAGE", "HF_HOME", "HF_HUB_OFFLINE")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Needs:
+    """What one step needs. Quantities are Kubernetes' own."""
+
+    cpus: int = 1
+    """CPU limit, and the threads of the numeric libraries: more threads than CPUs are throttled."""
+    memory: str = "2Gi"
+    """Memory limit."""
+    memory_request: str = "512Mi"
+    """What the scheduler sets aside."""
+    timeout_s: int = 3600
+    """The pod is ended after this long, be it at work, unschedulable or without its image."""
+    retries: int = 2
+    """Further attempts after a failure; every step may be repeated safely."""
+    shared_memory: str = ""
+    """Size of /dev/shm for data loader workers; empty leaves the 64 MiB of the container runtime."""
+
+
+NEEDS: dict[str, Needs] = {
+    "prepare_data": Needs(memory="4Gi", memory_request="1Gi"),
+    "train": Needs(cpus=2, memory="8Gi", memory_request="2Gi", timeout_s=12 * 3600, retries=3, shared_memory="2Gi"),  # resumes
+    "export_onnx": Needs(cpus=2, memory="4Gi", memory_request="1Gi"),
+    "evaluate": Needs(cpus=2, memory="4Gi", memory_request="1Gi"),
+    "gate": Needs(timeout_s=600),
+    "refuse": Needs(timeout_s=600, retries=0),  # fails by design
+    "register_model": Needs(timeout_s=1800),
+    "deploy_model": Needs(cpus=2, timeout_s=1800),
+}
+CPU_REQUEST = "250m"
+"""Steps run one after another; the limit lets them use what is idle."""
+BACKOFF_S = 20
+BACKOFF_FACTOR = 3
+
+
+def apply(task: Any, step: str) -> Any:
+    """Give a pipeline task what its step needs, and return it.
+
+    Caching is off everywhere: KFP's key is the arguments, and a step's inputs are more than those (a folder that
+    changed, the champion of the day, this package's version). Nothing is recomputed in vain by it: what a killed or
+    repeated step had finished is found again in the store.
+
+    Raises: ConfigError: the table has no such step.
+    """
+    from kfp import kubernetes
+
+    from slipway.errors import unknown
+
+    if step not in NEEDS:
+        raise ConfigError(unknown("pipelines.resources", step, NEEDS))
+    needs = NEEDS[step]
+    task.set_caching_options(False)
+    task.set_cpu_request(CPU_REQUEST).set_cpu_limit(str(needs.cpus))
+    task.set_memory_request(needs.memory_request).set_memory_limit(needs.memory)
+    for variable in ("SLIPWAY_THREADS", "OMP_NUM_THREADS"):
+        task.set_env_variable(variable, str(needs.cpus))
+    if needs.retries:
+        # Argo counts the maximum from the first start: less than all attempts' time would end the retries early
+        longest_s = (needs.retries + 1) * (needs.timeout_s + BACKOFF_S * BACKOFF_FACTOR**needs.retries)
+        task.set_retry(needs.retries, f"{BACKOFF_S}s", BACKOFF_FACTOR, f"{longest_s}s")
+    kubernetes.set_timeout(task, needs.timeout_s)
+    kubernetes.set_security_context(task, run_as_non_root=True)  # restricted Pod Security refuses the pod without
+    kubernetes.use_config_map_as_env(task, RUN_CONFIG, {key: key for key in REQUIRED_KEYS})
+    kubernetes.use_config_map_as_env(task, RUN_CONFIG, {key: key for key in OPTIONAL_KEYS}, optional=True)
+    secret = {key: key for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    kubernetes.use_secret_as_env(task, STORE_SECRET, secret, optional=True)
+    if needs.shared_memory:
+        kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=needs.shared_memory)
+    return task
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """GPUs of the training step."""
+
+    resource: str
+    """Kubernetes' resource name, such as nvidia.com/gpu or nvidia.com/mig-1g.10gb."""
+    count: int
+
+
+def parse_gpu(text: str) -> Gpu | None:
+    """`nvidia.com/gpu` or `nvidia.com/gpu=2`; empty means none.
+
+    Raises: ConfigError: neither of these.
+    """
+    if not text:
+        return None
+    match = re.fullmatch(r"([a-z0-9.-]+/[A-Za-z0-9._-]+)(?:=([1-9]\d?))?", text)
+    if not match:
+        raise ConfigError(f"SLIPWAY_GPU: must be RESOURCE or RESOURCE=COUNT, such as nvidia.com/gpu=1, got '{text}'")
+    return Gpu(match[1], int(match[2] or 1))
+
+
+def add_gpu(ir: dict[str, Any], platform: dict[str, Any], gpu: Gpu) -> None:
+    """Give the training steps of a compiled pipeline GPUs, and a toleration for the taint GPU nodes carry.
+
+    Done at submission, not in the goldens: a request for a GPU leaves a pod of a cluster without one pending.
+    """
+    kubernetes = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for label, executor in ir["deploymentSpec"]["executors"].items():
+        if not label.startswith("exec-train-"):
+            continue
+        executor["container"].setdefault("resources", {})["accelerator"] = {
+            "type": gpu.resource,
+            "resourceType": gpu.resource,
+            "count": str(gpu.count),
+            "resourceCount": str(gpu.count),
+        }
+        toleration = {"key": gpu.resource, "operator": "Exists", "effect": "NoSchedule"}
+        kubernetes[label].setdefault("tolerations", []).append(toleration)

@@ -1,0 +1,340 @@
+"""The steps of every pipeline: plain functions, paths and plain values in, paths out.
+
+The same functions run in a test, in a notebook, in KFP's local runner and in a pod. Each writes its line of the run
+record (`runs/<run id>/<step>.json` in the store) and leaves a complete output directory or none.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from slipway import bundle as bundles
+from slipway import settings as settings_
+from slipway.errors import ConflictError, GateRefusedError, TrackingError
+from slipway.runs.record import StepRecord, step_record
+from slipway.store import files
+from slipway.store.uri import fetch, open_store
+
+if TYPE_CHECKING:
+    from slipway.tracking.runs import Run
+
+Scalars = dict[str, Any]
+
+
+def prepare_data(
+    *,
+    family: str,
+    dataset: str,
+    data: str,
+    size: int,
+    image_px: int,
+    text_column: str,
+    label_column: str,
+    train_fraction: float,
+    validation_fraction: float,
+    seed: int,
+    out: Path,
+    run_id: str,
+) -> Scalars:
+    """Read a known data set, or the user's own `data`, split it by content and write the prepared data set.
+
+    Args:
+        data: folder, table or store URI (see `runs.upload`) of the user's own data; empty means the known set named `dataset`.
+        size: items of a generated set; 0 means its own default.
+        image_px: side of the model input in pixels; 0 means the data set's own.
+    Returns: name, fingerprint, digest and counts, as flat values.
+    Raises: DataError: the data cannot be used; the message names the item.
+    """
+    from slipway.data.datasets import open_dataset
+    from slipway.data.folders import open_path
+    from slipway.data.prepare import PrepareConfig, prepare
+
+    settings = settings_.load()
+    parameters = {"family": family, "dataset": dataset, "data": data, "size": size, "image_px": image_px, "seed": seed}
+    with _recorded("prepare_data", run_id, {}, parameters) as record:
+        config = PrepareConfig(
+            family=family,
+            image_px=image_px,
+            train_fraction=train_fraction,
+            validation_fraction=validation_fraction,
+            seed=seed,
+        )
+        if data:
+            uri, _, table = data.partition("#")
+            source = fetch(uri, settings.home / "cache") / table if "://" in data else Path(data).expanduser()
+            raw = open_path(source, family=family, text_column=text_column, label_column=label_column)
+        else:
+            raw = open_dataset(dataset, family=family, size=size, seed=seed, root=settings.data)
+        prepared = prepare(raw, out, config)
+        counts = {split: sum(per_label.values()) for split, per_label in prepared.counts.items()}
+        record.outputs["dataset"] = files.read_manifest(out).digest
+        record.metrics.update(counts)
+        record.results["name"] = prepared.name
+        return {"name": prepared.name, "fingerprint": prepared.fingerprint, "digest": record.outputs["dataset"], **counts}
+
+
+def train(*, dataset: Path, out: Path, model_name: str, run_id: str, **options: Any) -> dict[str, float]:
+    """Train a model on a prepared data set and write its checkpoint; continues where a killed run stopped.
+
+    Args:
+        options: fields of `training.recipe.TrainConfig` without `family`, which the data set knows.
+    Returns: the best epoch's metrics.
+    """
+    from slipway.data.dataset import Dataset
+    from slipway.tracking.epochs import EpochLog
+    from slipway.training.recipe import TrainConfig
+    from slipway.training.train import train as train_
+
+    settings = settings_.load()
+    prepared = Dataset.load(dataset)
+    config = TrainConfig(family=prepared.family, threads=settings.threads, **options)
+    inputs = {"dataset": files.read_manifest(dataset).digest}
+    with _recorded("train", run_id, inputs, options) as record:
+        name = model_name or _default_name(prepared.family, prepared.name)
+        with _tracked(run_id, name) as run:
+            run.log_params({**options, "data": prepared.name, "data_fingerprint": prepared.fingerprint})
+            with EpochLog(run) as log:
+                train_(prepared, config, out, store=open_store(settings.store), on_epoch=log)
+            run.log_files(out / "training_history.png")
+        record.outputs["checkpoint"] = files.read_manifest(out).digest
+        record.metrics.update(_read_json(out / "model.json")["best"])
+        return dict(record.metrics)
+
+
+def export_onnx(*, checkpoint: Path, dataset: Path, out: Path, run_id: str) -> Scalars:
+    """Export a checkpoint to a closed bundle: graph, temperature, self-test; fails when parity does not hold.
+
+    Returns: digest, parity and calibration, as flat values.
+    Raises: ParityError: the exported graph does not answer as the trained model does.
+    """
+    from slipway.data.dataset import Dataset
+    from slipway.export.onnx import export
+
+    inputs = {"checkpoint": files.read_manifest(checkpoint).digest, "dataset": files.read_manifest(dataset).digest}
+    with _recorded("export_onnx", run_id, inputs, {}) as record:
+        export(checkpoint, Dataset.load(dataset), out)
+        meta = _read_json(out / "bundle.json")
+        record.outputs["bundle"] = files.read_manifest(out).digest
+        record.metrics.update({f"parity_{k}": v for k, v in meta["parity"].items() if isinstance(v, int | float)})
+        return {"digest": record.outputs["bundle"], "temperature": meta["calibration"]["temperature"], **record.metrics}
+
+
+def evaluate(*, bundle: Path, dataset: Path, model_name: str, out: Path, run_id: str) -> Scalars:
+    """Score the bundle, and the champion of the same name if there is one, on the raw bytes of the test split.
+
+    Returns: scores.json (see `evaluation.scores.evaluate`).
+    """
+    from slipway.data.dataset import Dataset
+    from slipway.evaluation import scores
+    from slipway.tracking import registry
+
+    settings = settings_.load()
+    inputs = {"bundle": files.read_manifest(bundle).digest, "dataset": files.read_manifest(dataset).digest}
+    with _recorded("evaluate", run_id, inputs, {"model_name": model_name}) as record:
+        loaded, prepared = bundles.load(bundle, threads=settings.threads), Dataset.load(dataset)
+        name = model_name or _model_name(loaded)
+        current = registry.champion(name)
+        champion = None
+        if current is not None:
+            champion = bundles.load(fetch(current.release_uri, settings.home / "cache"), threads=settings.threads)
+        release = current.release_digest if current else ""
+        scores.evaluate(loaded, prepared, out, champion=champion, champion_release=release)
+        summary = dict(scores.load(out).summary)
+        record.outputs["scores"] = files.read_manifest(out).digest
+        record.results["model"] = name
+        record.metrics.update({k: summary[k] for k in ("accuracy", "accuracy_low", "accuracy_high", "log_loss", "n")})
+        with _tracked(run_id, name) as run:
+            run.log_metrics({f"test_{k}": v for k, v in record.metrics.items()})
+            run.log_files(out / "scores.json")
+        return summary
+
+
+def gate(
+    *,
+    scores: Path,
+    out: Path,
+    min_accuracy: float,
+    min_class_recall: float,
+    max_accuracy_drop: float,
+    min_test_items: int,
+    run_id: str,
+) -> str:
+    """Judge the scores and write the verdict directory.
+
+    Returns: 'pass' or 'fail', nothing else: pipelines branch on it.
+    """
+    from slipway.evaluation import gate as gates
+    from slipway.evaluation import scores as scores_
+
+    config = gates.GateConfig(
+        min_accuracy=min_accuracy,
+        min_class_recall=min_class_recall,
+        max_accuracy_drop=max_accuracy_drop,
+        min_test_items=min_test_items,
+    )
+    with _recorded("gate", run_id, {"scores": files.read_manifest(scores).digest}, {}) as record:
+        verdict = gates.write(out, scores_.load(scores), config)
+        record.outputs["verdict"] = files.read_manifest(out).digest
+        record.results.update({"verdict": verdict["verdict"], "reasons": verdict["reasons"]})
+        return str(verdict["verdict"])
+
+
+def refuse(*, verdict: Path, run_id: str) -> NoReturn:
+    """End a refused run: print the verdict and fail.
+
+    Raises: GateRefusedError: always; the message lists the reasons.
+    """
+    from slipway.tracking.runs import finish
+
+    with _recorded("refuse", run_id, {"verdict": files.read_manifest(verdict).digest}, {}):
+        finish(_run_id(run_id), "FAILED")
+        reasons = _read_json(verdict / "verdict.json")["reasons"]
+        raise GateRefusedError(f"refused by the gate: {'; '.join(reasons)}")
+    raise AssertionError("unreachable: the block above raises")
+
+
+def register_model(*, bundle: Path, scores: Path, verdict: Path, model_name: str, promote: bool, run_id: str) -> str:
+    """Write the release to the store, and a version with the alias `challenger` to the registry.
+
+    Scores and verdict go to the store as well, below the bundle's digest. Doing it twice changes nothing.
+
+    Args:
+        promote: also move the alias `champion`, as the quick presets do.
+    Returns: the release's URI, immutable.
+    Raises: ConflictError: the champion is no longer the one the gate compared with.
+    """
+    from slipway.tracking import registry
+    from slipway.tracking.runs import finish
+
+    settings = settings_.load()
+    judged = _read_json(verdict / "verdict.json")
+    inputs = {
+        name: files.read_manifest(path).digest
+        for name, path in {"bundle": bundle, "scores": scores, "verdict": verdict}.items()
+    }
+    with _recorded("register_model", run_id, inputs, {"model_name": model_name, "promote": promote}) as record:
+        if judged["verdict"] != "pass" or judged["bundle"] != inputs["bundle"] or judged["scores"] != inputs["scores"]:
+            raise ConflictError(
+                "register_model: the verdict is not a pass for this bundle and these scores; run the gate again"
+            )
+        store = open_store(settings.store)
+        name = model_name or _model_name(bundles.load(bundle))
+        with _release(bundle, judged, inputs, settings.home / "cache") as release:
+            digest = files.read_manifest(release).digest
+            uri = store.put_dir(release, f"models/{name}/{digest}")
+        for kind, path in {"scores": scores, "verdict": verdict}.items():
+            store.put_dir(path, f"evaluations/{inputs['bundle']}/{kind}-{inputs[kind]}")
+        version = registry.register(
+            name,
+            release_uri=uri,
+            release_digest=digest,
+            bundle_digest=inputs["bundle"],
+            run_id=_run_id(run_id),
+            accuracy=_read_json(scores / "scores.json")["accuracy"],
+            expected_champion=judged["champion"] or None,
+        )
+        if promote:
+            version = registry.promote(name, version.version)
+        finish(_run_id(run_id))
+        record.outputs["release"] = digest
+        record.results.update({"model": name, "version": version.version, "uri": uri, "aliases": list(version.aliases)})
+        return uri
+
+
+def deploy_model(*, release: str, dataset: Path, scores: Path, model_name: str, namespace: str, run_id: str) -> str:
+    """Launch a release and see that it answers as it was scored.
+
+    Always: serve it on this machine, send at least 200 test items over HTTP and compare with the stored scores.
+    Of a release in a store: render its InferenceService into the run record; with a namespace, apply it there and wait
+    until it is Ready.
+
+    Returns: URL of the v2 endpoint: the cluster's, or the one `slipway serve` gives it.
+    """
+    import numpy as np
+
+    from slipway.data.dataset import Dataset
+    from slipway.deploy import apply, manifest
+    from slipway.deploy.check import serve_and_compare
+
+    settings = settings_.load()
+    path = fetch(release, settings.home / "cache")
+    loaded = bundles.load(path)
+    name = model_name or _model_name(loaded)
+    with _recorded("deploy_model", run_id, {"release": files.read_manifest(path).digest}, {"namespace": namespace}) as record:
+        with np.load(scores / "predictions.npz") as stored:
+            expected = stored["probabilities"]
+        report = serve_and_compare(str(path), name, Dataset.load(dataset).raw("test"), expected)
+        endpoint = f"http://127.0.0.1:8080/v2/models/{name}/infer"  # where `slipway serve` has it
+        if namespace or "://" in release:  # pods cannot reach a directory of this machine
+            service = manifest.inference_service(
+                name=name,
+                release_uri=release,
+                namespace=namespace or "default",
+                digest=files.read_manifest(path).digest,
+                image=settings.serve_image,
+            )
+            record.results["inference_service"] = service
+            if namespace:
+                endpoint = apply.apply_and_wait(service)
+        outputs = {o["name"]: o["data"] for o in report.pop("sample")["response"]["outputs"]}
+        answer = f"{outputs['label'][0]} ({max(outputs['probabilities']):.2f}), {report['n']} equal to the scores"
+        record.results.update({"endpoint": endpoint, "answer": answer, "served": report})
+        return endpoint
+
+
+@contextmanager
+def _release(bundle: Path, judged: Scalars, digests: dict[str, str], scratch: Path) -> Iterator[Path]:
+    """The bundle's files and release.json in one complete directory."""
+    import shutil
+    import tempfile
+
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=".release-") as folder:
+        target = Path(folder) / "release"
+        with files.atomic_dir(target) as inside:
+            shutil.copytree(bundle, inside, dirs_exist_ok=True, ignore=shutil.ignore_patterns(files.MANIFEST))
+            files.write_json(inside / bundles.RELEASE, {**digests, "variant": judged["variant"]})
+        yield target
+
+
+@contextmanager
+def _recorded(step: str, run_id: str, inputs: dict[str, str], parameters: Scalars) -> Iterator[StepRecord]:
+    store = open_store(settings_.load().store)
+    with step_record(store, _run_id(run_id), step, inputs=inputs, parameters=parameters) as record:
+        yield record
+
+
+@contextmanager
+def _tracked(run_id: str, name: str) -> Iterator["Run"]:
+    """The MLflow run of this pipeline run; marked failed when the block raises, and taken up again by a retry."""
+    from slipway.tracking.runs import finish, open_run
+
+    try:
+        with open_run(_run_id(run_id), name=name) as run:
+            yield run
+    except Exception:
+        with suppress(TrackingError):  # what went wrong is what the caller must hear
+            finish(_run_id(run_id), "FAILED")
+        raise
+
+
+def _run_id(run_id: str) -> str:
+    """The local runner names the run by SLIPWAY_RUN_ID; on a cluster it is KFP's id."""
+    return settings_.load().run_id or run_id
+
+
+def _default_name(family: str, data_name: str) -> str:
+    """Without underscores: it is to be a Kubernetes name, too."""
+    return f"{family}-{data_name}".replace("_", "-")
+
+
+def _model_name(loaded: bundles.Bundle) -> str:
+    return _default_name(loaded.family, loaded.meta["data"]["name"])
+
+
+def _read_json(path: Path) -> Scalars:
+    import json
+
+    value: Scalars = json.loads(path.read_text(encoding="utf-8"))
+    return value
