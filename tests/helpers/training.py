@@ -1,0 +1,34 @@
+"""Configurations that train each architecture in a moment."""
+
+import json
+
+from slipway.models.architectures import ARCHITECTURES
+from slipway.training.recipe import TrainConfig
+
+FAST = {"custom_cnn": {"width": 0.125}, "defect_small": {"width": 0.5}, "resnet18": {}, "tfidf_logreg": {}, "hf_encoder": {}}
+WORDS = ["the", "film", "was", "a", "story", "of", "two", "men", "fine", "great", "lovely", "poor", "awful", "dull"]
+
+
+def tiny_encoder(folder):
+    """A folder with the configuration and vocabulary of a one-layer BERT, and no weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {
+        "model_type": "bert",
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 1,
+        "max_position_embeddings": 64,
+        "vocab_size": 64,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]))
+    return folder
+
+
+def config(architecture, tmp_path, **changes) -> TrainConfig:
+    """A fast configuration of the architecture; one thread, since more cost more than they give on a busy machine."""
+    settings = {"epochs": 2, "batch_size": 8, "threads": 1, "device": "cpu", "learning_rate": 0.01, **FAST[architecture]}
+    if architecture == "hf_encoder":
+        settings |= {"pretrained": str(tiny_encoder(tmp_path / "encoder")), "max_tokens": 32}
+    return TrainConfig(family=ARCHITECTURES[architecture].family, architecture=architecture, **settings | changes)

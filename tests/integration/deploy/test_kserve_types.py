@@ -1,0 +1,52 @@
+"""What we write must be understood by KServe: every field of ours has a place in its own types."""
+
+import pytest
+import yaml
+
+from tests.helpers.servers import REPOSITORY
+from tests.unit.deploy.test_service_manifest import service
+
+pytestmark = pytest.mark.integration
+
+
+class _Answer:
+    """What the client's deserialiser takes."""
+
+    def __init__(self, value):
+        import json
+
+        self.data = json.dumps(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (service(), "V1beta1InferenceService"),
+        (yaml.safe_load((REPOSITORY / "serving" / "servingruntime.yaml").read_text()), "V1alpha1ServingRuntime"),
+    ],
+    ids=["InferenceService", "ServingRuntime"],
+)
+def test_nothing_of_ours_is_lost_in_kserves_types(value, kind, monkeypatch):
+    import kserve
+    import kubernetes.client.models
+    from kserve import ApiClient
+
+    for name in dir(kubernetes.client.models):  # kserve's deserialiser looks for Kubernetes' types among its own
+        if name.startswith("V1") and not hasattr(kserve.models, name):
+            monkeypatch.setattr(kserve.models, name, getattr(kubernetes.client.models, name), raising=False)
+
+    client = ApiClient()
+    typed = client.deserialize(_Answer(value), getattr(kserve, kind))
+    assert list(lost(value, client.sanitize_for_serialization(typed))) == []
+
+
+def lost(ours, theirs, path=""):
+    """Paths of what we wrote and their types do not hold; defaults that they add are theirs."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for key, value in ours.items():
+            yield from lost(value, theirs.get(key), f"{path}.{key}")
+    elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        for i, (value, other) in enumerate(zip(ours, theirs, strict=True)):
+            yield from lost(value, other, f"{path}[{i}]")
+    elif ours != theirs:
+        yield path

@@ -1,0 +1,44 @@
+"""The paired bound against independent arithmetic, and its level by simulation."""
+
+from math import sqrt
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from slipway.evaluation.compare import paired_difference
+
+
+def _pairs(both: int, only_challenger: int, only_champion: int, neither: int):
+    challenger = [True] * (both + only_challenger) + [False] * (only_champion + neither)
+    champion = [True] * both + [False] * only_challenger + [True] * only_champion + [False] * neither
+    return np.array(challenger), np.array(champion)
+
+
+@pytest.mark.parametrize(("b", "c", "n"), [(5, 3, 100), (0, 0, 180), (40, 10, 500), (1, 9, 60)])
+def test_bound_equals_the_published_formula_on_augmented_counts(b, c, n):
+    found = paired_difference(*_pairs(n - b - c, b, c, 0), max_drop=0.01)
+    p12, p21 = (b + 0.5) / (n + 2), (c + 0.5) / (n + 2)
+    z = stats.norm.ppf(0.95)
+    expected = (p12 - p21) - z * sqrt((p12 + p21 - (p12 - p21) ** 2) / (n + 2))
+    assert found.lower == pytest.approx(expected, abs=1e-9)
+    assert found.difference == pytest.approx((b - c) / n)
+    assert (found.only_challenger_right, found.only_champion_right) == (b, c)
+
+
+def test_a_challenger_at_the_margin_passes_at_most_five_per_cent_of_the_time():
+    """At a true difference of exactly -max_drop a bound above it is a false pass; level 5 %, 3 standard errors of slack."""
+    rng = np.random.default_rng(0)
+    n, trials, p_b, p_c = 1000, 2000, 0.02, 0.03
+    counts = rng.multinomial(n, [p_b, p_c, 1 - p_b - p_c], size=trials)
+    passes = sum(paired_difference(*_pairs(n - b - c, b, c, 0), max_drop=0.01).lower > -0.01 for b, c, _ in counts)
+    assert passes / trials <= 0.05 + 3 * sqrt(0.05 * 0.95 / trials)
+
+
+def test_needed_items_would_do():
+    """With the said number of items, equal models and the same disagreement, the bound reaches the margin."""
+    found = paired_difference(*_pairs(90, 5, 5, 0), max_drop=0.01)
+    scale = found.needed / 100
+    later = paired_difference(*_pairs(int(90 * scale), int(5 * scale), int(5 * scale), 0), max_drop=0.01)
+    assert found.lower < -0.01
+    assert later.lower == pytest.approx(-0.01, abs=0.001)

@@ -1,0 +1,106 @@
+"""The gate says why, with every number."""
+
+import numpy as np
+import pytest
+
+from slipway.errors import ConfigError
+from slipway.evaluation import gate
+from slipway.evaluation.scores import Scores, summarise
+from slipway.metrics import log_loss, wilson_interval
+
+
+def scores(right: int, n: int, *, champion_right: int | None = None, fresh: int | None = None, bundle: str = "b1") -> Scores:
+    """Two balanced classes; the first `right` items are named correctly, the champion gets its first ones right."""
+    labels = np.arange(n) % 2
+    predicted = np.where(np.arange(n) < right, labels, 1 - labels)
+    probabilities = np.eye(2, dtype=np.float32)[predicted]
+    champion = None if champion_right is None else {"bundle": "b0", "release": "r0", "comparable": True}
+    theirs = None if champion_right is None else np.arange(n) < champion_right
+    summary = {
+        "bundle": bundle,
+        "variant": "v",
+        "labels": ["no", "yes"],
+        "champion": champion,
+        **summarise(labels, probabilities),
+    }
+    return Scores("s", summary, labels, probabilities, theirs, None if theirs is None else np.arange(n) < (fresh or n))
+
+
+CONFIG = gate.GateConfig(min_accuracy=0.8, min_class_recall=0.7, max_accuracy_drop=0.02, min_test_items=50)
+
+
+def test_a_first_model_is_judged_by_floors_alone():
+    verdict = gate.judge(scores(900, 1000), CONFIG)
+    assert verdict.verdict == "pass"
+    assert [rule.name for rule in verdict.rules] == ["enough_items", "accuracy", "better_than_guessing", "class_recall"]
+
+
+@pytest.mark.parametrize(
+    ("given", "rule", "words"),
+    [
+        (scores(40, 40), "enough_items", "insufficient_data: 40 test items, needed are 50"),
+        (scores(700, 1000), "accuracy", "accuracy 0.7000 (0.6709 to 0.7276) < 0.8000"),
+        (scores(850, 1000, champion_right=950), "non_inferior", "worse than the champion: difference -0.1000"),
+        (scores(90, 100, champion_right=91), "non_inferior", "insufficient_data: cannot tell"),
+    ],
+)
+def test_each_rule_refuses_with_its_numbers(given, rule, words):
+    verdict = gate.judge(given, CONFIG)
+    assert verdict.verdict == "fail"
+    assert [r.name for r in verdict.rules if not r.passed] == [rule]
+    assert words in verdict.reasons[0]
+
+
+def test_a_model_that_only_names_the_most_frequent_class_is_refused_whatever_the_floors():
+    rule = gate.better_than_guessing(0.89, [[90, 0], [10, 0]])
+    assert not rule.passed
+    assert rule.reason == "accuracy is at least 0.8900, not above the 0.9000 of always naming the most frequent class"
+
+
+def test_a_weak_class_is_named():
+    labels = np.repeat([0, 1], [900, 100])
+    predicted = np.where(np.arange(1000) < 950, labels, 0)
+    summary = summarise(labels, np.eye(2, dtype=np.float32)[predicted])
+    given = Scores("s", {"bundle": "b", "labels": ["ok", "crack"], "champion": None, **summary}, labels, None, None, None)
+    assert "recall of worst class 'crack' 0.5000 < 0.7000" in gate.judge(given, CONFIG).reasons
+
+
+def test_a_class_without_test_items_is_insufficient_data():
+    rule = gate.class_recall_floor({"a": 0.9, "b": None}, 0.5)
+    assert not rule.passed
+    assert rule.reason == "insufficient_data: no test items of b"
+
+
+def test_items_that_either_model_was_trained_on_do_not_count():
+    """The champion is perfect on the stale half only; on the fresh half both are equal, so the challenger passes."""
+    given = scores(1000, 1000, champion_right=500, fresh=500)
+    rule = gate.non_inferior(given, 0.02)
+    assert rule.passed
+    assert "on 500 items" in rule.reason
+
+
+def test_the_very_champion_passes_whatever_the_number_of_items():
+    assert gate.non_inferior(scores(9, 10, champion_right=9, bundle="b0"), 0.001).passed
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("min_accuracy", 95), ("min_class_recall", -1), ("max_accuracy_drop", 0), ("min_test_items", 0)]
+)
+def test_a_setting_out_of_range_is_named(field, value):
+    good = {"min_accuracy": 0.5, "min_class_recall": 0.0}
+    with pytest.raises(ConfigError, match=rf"gate\.{field}: must be"):
+        gate.GateConfig(**{**good, field: value})
+
+
+def test_wilson_interval_equals_the_published_example():
+    """Newcombe 1998, table I: 81 of 263, method 3: 0.2553 to 0.3662."""
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+
+
+def test_log_loss_equals_scikit_learn():
+    from sklearn.metrics import log_loss as reference
+
+    rng = np.random.default_rng(1)
+    probabilities = rng.dirichlet(np.ones(4), size=200)
+    labels = rng.integers(0, 4, 200)
+    assert log_loss(labels, probabilities) == pytest.approx(reference(labels, probabilities), rel=1e-9)

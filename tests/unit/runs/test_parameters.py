@@ -1,0 +1,77 @@
+"""Parameters come from the compiled pipeline; presets and --set are checked against it."""
+
+import pytest
+
+from slipway.errors import ConfigError
+from slipway.runs.parameters import families, parameters, presets, resolve
+
+ALL = [(family, preset) for family in families() for preset in presets(family)]
+
+
+def test_every_family_has_its_presets():
+    assert families() == ["cv", "defect", "nlp"]
+    assert {family: presets(family) for family in families()} == {f: ["full", "quick"] for f in families()}
+
+
+@pytest.mark.parametrize(("family", "preset"), ALL)
+def test_a_preset_resolves_to_every_parameter_in_its_type(family, preset):
+    resolved = resolve(family, preset=preset, values={})
+    assert {name: type(value) for name, value in resolved.items()} == {k: p.type for k, p in parameters(family).items()}
+
+
+@pytest.mark.parametrize(("family", "preset"), ALL)
+def test_a_preset_holds_only_what_differs(family, preset):
+    from slipway.runs.parameters import OWN, SETS, _preset
+
+    content = _preset(family, preset)
+    sections = [content.pop(OWN, {}), *content.pop(SETS, {}).values()]
+    defaults = resolve(family, preset="", values={})
+    assert {k for k, v in content.items() if v == defaults[k]} == set()
+    for section in sections:
+        assert {k for k, v in section.items() if v == (defaults | content)[k]} == set()
+
+
+@pytest.mark.parametrize(("family", "preset"), ALL)
+def test_a_preset_speaks_of_known_data_sets_only(family, preset):
+    from slipway.data.datasets import entry_for
+    from slipway.runs.parameters import SETS, _preset
+
+    for name in _preset(family, preset).get(SETS, {}):
+        entry_for(name, family)
+
+
+def test_a_data_set_and_own_data_get_their_section():
+    shapes = resolve("cv", preset="quick", values={"dataset": "shapes"})
+    own = resolve("cv", preset="quick", values={"data": "parts"})
+    digits = resolve("cv", preset="quick", values={})
+    assert (shapes["epochs"], own["epochs"], digits["epochs"]) == (30, 20, 5)
+    assert own["augment"]
+    assert not digits["augment"]
+
+
+@pytest.mark.parametrize("family", families())
+def test_every_parameter_has_a_description(family):
+    for name, parameter in parameters(family).items():
+        assert parameter.description.endswith("."), name
+
+
+def test_what_the_caller_sets_wins():
+    resolved = resolve("cv", preset="quick", values={"epochs": "7", "learning_rate": "1e-3", "promote": "false", "data": "a=b"})
+    assert (resolved["epochs"], resolved["learning_rate"], resolved["promote"], resolved["data"]) == (7, 0.001, False, "a=b")
+
+
+@pytest.mark.parametrize(
+    ("family", "preset", "values", "says"),
+    [
+        ("cvv", "quick", {}, "family: unknown 'cvv'; did you mean 'cv'"),
+        ("cv", "quik", {}, "preset of cv: unknown 'quik'; did you mean 'quick'"),
+        ("cv", "quick", {"epoch": "1"}, "unknown 'epoch'; did you mean 'epochs'"),
+        ("cv", "quick", {"epochs": "2.5"}, "epochs: must be a whole number, got '2.5'"),
+        ("cv", "quick", {"learning_rate": "nan"}, "learning_rate: must be a number, got 'nan'"),
+        ("cv", "quick", {"augment": "maybe"}, "augment: must be true or false, got 'maybe'"),
+    ],
+)
+def test_a_mistake_is_one_line_with_the_near_match(family, preset, values, says):
+    with pytest.raises(ConfigError, match=says) as caught:
+        resolve(family, preset=preset, values=values)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,32 @@
+import pytest
+from starlette.testclient import TestClient
+
+from slipway import bundle as bundles
+from slipway.server.app import create_app
+from slipway.server.models import ServedModel
+from tests.helpers.bundles import FAMILIES, make_bundle, make_release
+from tests.helpers.servers import wait_until
+
+
+@pytest.fixture(scope="session")
+def releases(tmp_path_factory):
+    """A release per family."""
+    root = tmp_path_factory.mktemp("releases")
+    return {family: make_release(make_bundle(family, root / f"{family}-bundle"), root / family) for family in FAMILIES}
+
+
+@pytest.fixture(scope="session")
+def loaded(releases):
+    """The same, opened: what the server's answers are compared with."""
+    return {family: bundles.load(path) for family, path in releases.items()}
+
+
+@pytest.fixture(scope="module")
+def client(releases):
+    """All three families behind one app."""
+    models = [
+        ServedModel(f"{family}-tiny", str(path), version="7" if family == "nlp" else "") for family, path in releases.items()
+    ]
+    with TestClient(create_app(models)) as client:
+        wait_until(lambda: client.get("/v2/health/ready").status_code == 200, "the models")
+        yield client
