@@ -58,7 +58,7 @@ class TrainConfig:
 
     # what trains when
     fine_tune: str = "all"
-    """`all` weights, the `head` alone, `top:N` layer groups, `two_phase` (head, then all), `progressive` (a group more a phase)."""
+    """`all`, the `head` alone, `top:N` layer groups, `two_phase` (head, then all), `progressive` (one group more a phase)."""
     head_epochs: int = 1
     """two_phase: epochs of the first phase, the head alone."""
     layer_decay: float = 1.0
@@ -72,7 +72,7 @@ class TrainConfig:
     accumulate: int = 1
     """Parts into which a batch is split, for batches that do not fit into memory: gradients are summed over them."""
     optimizer: str = "adamw"
-    """`adamw`, `sgd` with Nesterov momentum, or `muon`: orthogonalised momentum for matrices and filters, adamw for the rest."""
+    """`adamw`, `sgd` with Nesterov momentum, `muon`: orthogonalised momentum for filters and matrices, adamw for the rest."""
     learning_rate: float = 0.002
     """Peak learning rate per step."""
     other_rate: float | None = None
@@ -131,8 +131,6 @@ class TrainConfig:
     """Arithmetic of training: `fp32`, `bf16` or `fp16` (CUDA only, with loss scaling). Validation is always fp32, as served."""
     device: str = "auto"
     """`auto` (CUDA where there is one), `cpu` or `cuda`."""
-    channels_last: bool = True
-    """Layout of image batches: faster convolutions on the CPU and in bf16 or fp16 on a GPU."""
     compile: bool = False
     """torch.compile: pays on a GPU and in long runs; on the CPU it needs a C++ compiler."""
     workers: int = 1
@@ -195,11 +193,13 @@ class TrainConfig:
                 raise ConfigError(f"fine_tune: top needs a number of layer groups, such as top:2, got '{self.fine_tune}'")
         elif self.fine_tune not in ("all", "head", "two_phase", "progressive"):
             raise ConfigError(unknown("fine_tune", self.fine_tune, ("all", "head", "top:N", "two_phase", "progressive")))
+        if self.schedule == "plateau" and not self.patience:
+            raise ConfigError("schedule: 'plateau' drops the rate after half of patience; set patience, such as patience=6")
         if self.fine_tune == "two_phase" and self.head_epochs >= self.epochs:
             raise ConfigError(f"head_epochs: must be below epochs {self.epochs}, got {self.head_epochs}; raise epochs")
         if self.fine_tune in ("head", "progressive") and not self.pretrained:
             raise ConfigError(
-                f"fine_tune: '{self.fine_tune}' leaves random weights frozen; name weights to start from in pretrained, or use all"
+                f"fine_tune: '{self.fine_tune}' leaves random weights frozen; set pretrained to start from, or use 'all'"
             )
 
     @property
