@@ -13,14 +13,15 @@ from slipway.training.recipe import TrainConfig
         ({"batch_size": 1}, "batch_size: must be at least 2"),
         ({"learning_rate": 0.0}, "learning_rate: must be above 0"),
         ({"learning_rate": float("nan")}, "learning_rate: must be above 0"),
-        ({"label_smoothing": 1.0}, "label_smoothing: must be 0 to 0.99"),
+        ({"label_smoothing": 1.0}, "label_smoothing: must be at least 0 and below 1"),
         ({"weight_decay": -1.0}, "weight_decay: must be at least 0"),
         ({"precision": "bf61"}, "did you mean 'bf16'"),
         ({"precision": "fp16", "device": "cpu"}, "needs a CUDA device"),
         ({"device": "gpu"}, "device: unknown 'gpu'"),
         ({"optimizer": "adam"}, "did you mean 'adamw'"),
         ({"width": 5.0}, "width: must be above 0 and at most 4"),
-        ({"ngrams": 3}, "ngrams: must be 1 to 2"),
+        ({"ngrams": 3}, "ngrams: must be 1"),
+        ({"pretrained": "minilm"}, "pretrained: only hf_encoder"),
     ],
 )
 def test_settings_out_of_range_are_refused_by_name(change, message):
