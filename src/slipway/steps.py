@@ -4,14 +4,14 @@ The same functions run in a test, in a notebook, in KFP's local runner and in a 
 record (`runs/<run id>/<step>.json` in the store) and leaves a complete output directory or none.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from slipway import bundle as bundles
 from slipway import settings as settings_
-from slipway.errors import ConflictError, GateRefusedError, TrackingError
+from slipway.errors import ConfigError, ConflictError, GateRefusedError, TrackingError
 from slipway.runs.record import StepRecord, step_record
 from slipway.store import files
 from slipway.store.uri import fetch, open_store
@@ -74,28 +74,36 @@ def prepare_data(
         return {"name": prepared.name, "fingerprint": prepared.fingerprint, "digest": record.outputs["dataset"], **counts}
 
 
-def train(*, dataset: Path, out: Path, model_name: str, run_id: str, **options: Any) -> dict[str, float]:
+def train(
+    *, dataset: Path, out: Path, model_name: str, run_id: str, options: Mapping[str, Any] | None = None, **fields: Any
+) -> dict[str, float]:
     """Train a model on a prepared data set and write its checkpoint; continues where a killed run stopped.
 
     Args:
-        options: fields of `training.recipe.TrainConfig` without `family`, which the data set knows.
+        fields: of `training.recipe.TrainConfig`, without `family`, which the data set knows.
+        options: further fields, as KFP hands them on: whole numbers may have become floats.
     Returns: the best epoch's metrics.
+    Raises: ConfigError: a field is unknown, out of range, or given in both.
     """
     from slipway.data.dataset import Dataset
     from slipway.tracking.epochs import EpochLog
-    from slipway.training.recipe import TrainConfig
+    from slipway.training.options import config as configured
     from slipway.training.train import train as train_
 
     settings = settings_.load()
     prepared = Dataset.load(dataset)
-    config = TrainConfig(family=prepared.family, threads=settings.threads, **options)
+    further = dict(sorted((options or {}).items()))
+    if twice := fields.keys() & further.keys():
+        raise ConfigError(f"options: {', '.join(sorted(twice))} has a parameter of its own; set it there")
+    asked = fields | further
+    config = configured(prepared.family, {"threads": settings.threads} | asked, where="options")
     inputs = {"dataset": files.read_manifest(dataset).digest}
-    with _recorded("train", run_id, inputs, options) as record:
+    with _recorded("train", run_id, inputs, asked) as record:
         name = model_name or _default_name(prepared.family, prepared.name)
         with _tracked(run_id, name) as run:
-            run.log_params({**options, "data": prepared.name, "data_fingerprint": prepared.fingerprint})
+            run.log_params({**asked, "data": prepared.name, "data_fingerprint": prepared.fingerprint})
             with EpochLog(run) as log:
-                train_(prepared, config, out, store=open_store(settings.store), on_epoch=log)
+                train_(prepared, config, out, store=open_store(settings.store), cache=settings.home / "cache", on_epoch=log)
             run.log_files(out / "training_history.png")
         record.outputs["checkpoint"] = files.read_manifest(out).digest
         record.metrics.update(_read_json(out / "model.json")["best"])

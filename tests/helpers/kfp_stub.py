@@ -178,7 +178,7 @@ def validate(ir, platform):
 
 
 def check_parameters(ir, given):
-    kinds = {"STRING": str, "NUMBER_INTEGER": int, "NUMBER_DOUBLE": (int, float), "BOOLEAN": bool}
+    kinds = {"STRING": str, "NUMBER_INTEGER": int, "NUMBER_DOUBLE": (int, float), "BOOLEAN": bool, "STRUCT": dict}
     known = ir["root"].get("inputDefinitions", {}).get("parameters", {})
     if unknown := set(given) - set(known):
         raise RefusedError(f"parameters {sorted(unknown)} are not among the pipeline's inputs")

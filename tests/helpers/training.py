@@ -5,7 +5,7 @@ import json
 from slipway.models.architectures import ARCHITECTURES
 from slipway.training.recipe import TrainConfig
 
-FAST = {"custom_cnn": {"width": 0.125}, "defect_small": {"width": 0.5}, "resnet18": {}, "tfidf_logreg": {}, "hf_encoder": {}}
+WIDTHS = {"custom_cnn": 0.125, "fast_cnn": 0.25, "defect_small": 0.5, "defect_base": 0.25}
 WORDS = ["the", "film", "was", "a", "story", "of", "two", "men", "fine", "great", "lovely", "poor", "awful", "dull"]
 
 
@@ -28,7 +28,8 @@ def tiny_encoder(folder):
 
 def config(architecture, tmp_path, **changes) -> TrainConfig:
     """A fast configuration of the architecture; one thread, since more cost more than they give on a busy machine."""
-    settings = {"epochs": 2, "batch_size": 8, "threads": 1, "device": "cpu", "learning_rate": 0.01, **FAST[architecture]}
+    settings = {"epochs": 2, "batch_size": 8, "threads": 1, "device": "cpu", "learning_rate": 0.01}
+    settings["width"] = WIDTHS.get(architecture, 1.0)
     if architecture == "hf_encoder":
         settings |= {"pretrained": str(tiny_encoder(tmp_path / "encoder")), "max_tokens": 32}
     return TrainConfig(family=ARCHITECTURES[architecture].family, architecture=architecture, **settings | changes)

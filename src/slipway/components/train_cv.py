@@ -1,3 +1,5 @@
+from typing import Any
+
 from kfp import dsl
 
 from slipway.components.images import TRAIN_IMAGE
@@ -9,6 +11,7 @@ def train_cv(
     architecture: str = "custom_cnn", epochs: int = 10, batch_size: int = 64, learning_rate: float = 0.002,
     weight_decay: float = 0.01, label_smoothing: float = 0.05, augment: bool = True, precision: str = "fp32",
     device: str = "auto", deterministic: bool = True, seed: int = 0, width: float = 1.0,
+    options: dict[str, Any] = {},  # noqa: B006  # as KFP wants it
 ) -> None:  # fmt: skip
     from pathlib import Path
 
@@ -18,5 +21,5 @@ def train_cv(
         dataset=Path(prepared.path), out=Path(checkpoint.path), model_name=model_name, run_id=run_id,
         architecture=architecture, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
         weight_decay=weight_decay, label_smoothing=label_smoothing, augment=augment, precision=precision,
-        device=device, deterministic=deterministic, seed=seed, width=width,
+        device=device, deterministic=deterministic, seed=seed, width=width, options=options,
     ))  # fmt: skip

@@ -1,3 +1,5 @@
+from typing import Any
+
 from kfp import dsl
 
 from slipway.components.images import TRAIN_IMAGE
@@ -10,6 +12,7 @@ def train_nlp(
     weight_decay: float = 0.01, label_smoothing: float = 0.0, augment: bool = False, precision: str = "fp32",
     device: str = "auto", deterministic: bool = True, seed: int = 0,
     pretrained: str = "", max_tokens: int = 128, regularisation: float = 4.0, max_features: int = 100000, ngrams: int = 2,
+    options: dict[str, Any] = {},  # noqa: B006  # as KFP wants it
 ) -> None:  # fmt: skip
     from pathlib import Path
 
@@ -21,5 +24,5 @@ def train_nlp(
         weight_decay=weight_decay, label_smoothing=label_smoothing, augment=augment, precision=precision,
         device=device, deterministic=deterministic, seed=seed,
         pretrained=pretrained, max_tokens=max_tokens, regularisation=regularisation, max_features=max_features,
-        ngrams=ngrams,
+        ngrams=ngrams, options=options,
     ))  # fmt: skip

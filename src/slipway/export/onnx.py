@@ -27,6 +27,8 @@ VARIANT = "onnxruntime-fp32"
 CHUNK = 64
 COPIED = ("family", "architecture", "options", "labels", "input", "config", "data")
 """Of model.json, taken into bundle.json."""
+VOTING = ("members", "tta")
+"""Taken too, where they are there: of ensembles and test-time augmentation, see `models.restore`."""
 
 
 def export(checkpoint: Path, dataset: Dataset, out: Path) -> Path:
@@ -131,6 +133,7 @@ def _validation(restored: Restored, dataset: Dataset) -> tuple[dict[str, NDArray
 def _meta(restored: Restored, calibration: Calibration, threads: int) -> dict[str, Any]:
     return {
         **{name: restored.meta[name] for name in COPIED},
+        **{name: restored.meta[name] for name in VOTING if name in restored.meta},
         "calibration": asdict(calibration),
         "training": {"best": restored.meta["best"], "checkpoint": files.read_manifest(restored.path).digest},
         "environment": provenance.environment(threads),

@@ -27,12 +27,26 @@ class ArchitectureEntry:
 
 ARCHITECTURES: Mapping[str, ArchitectureEntry] = MappingProxyType(
     {
+        "lenet5": ArchitectureEntry(
+            family="cv",
+            input="image",
+            builder="cnn:lenet5",
+            min_px=32,
+            description="the classic of 1998, 0.06 M parameters",
+        ),
         "custom_cnn": ArchitectureEntry(
             family="cv",
             input="image",
             builder="cnn:custom_cnn",
             min_px=32,
             description="five convolution blocks and a dense head, 9.8 M parameters",
+        ),
+        "fast_cnn": ArchitectureEntry(
+            family="cv",
+            input="image",
+            builder="fast:fast_cnn",
+            min_px=32,
+            description="whitening and three blocks made for speed on small images, 1.7 M parameters",
         ),
         "resnet18": ArchitectureEntry(
             family="cv",
@@ -41,12 +55,47 @@ ARCHITECTURES: Mapping[str, ArchitectureEntry] = MappingProxyType(
             min_px=32,
             description="torchvision's ResNet-18, 11 M parameters; small-image stem up to 64 px",
         ),
+        "resnet50": ArchitectureEntry(
+            family="cv",
+            input="image",
+            builder="vision:resnet50",
+            min_px=32,
+            description="torchvision's ResNet-50, 24 M parameters; small-image stem up to 64 px",
+        ),
+        "efficientnet_b0": ArchitectureEntry(
+            family="cv",
+            input="image",
+            builder="vision:efficientnet_b0",
+            min_px=32,
+            description="torchvision's EfficientNet-B0, 4.0 M parameters; small-image strides up to 64 px",
+        ),
+        "mobilenet_v2": ArchitectureEntry(
+            family="cv",
+            input="image",
+            builder="vision:mobilenet_v2",
+            min_px=32,
+            description="torchvision's MobileNetV2, 2.2 M parameters; small-image strides up to 64 px",
+        ),
+        "densenet121": ArchitectureEntry(
+            family="cv",
+            input="image",
+            builder="vision:densenet121",
+            min_px=32,
+            description="torchvision's DenseNet-121, 7.0 M parameters; small-image stem up to 64 px",
+        ),
         "defect_small": ArchitectureEntry(
             family="defect",
             input="image",
             builder="cnn:defect_small",
             min_px=32,
             description="three residual stages and global average pooling, 0.3 M parameters",
+        ),
+        "defect_base": ArchitectureEntry(
+            family="defect",
+            input="image",
+            builder="cnn:defect_base",
+            min_px=32,
+            description="four deeper residual stages, dropout and global average pooling, 1.4 M parameters",
         ),
         "tfidf_logreg": ArchitectureEntry(
             family="nlp",

@@ -24,8 +24,18 @@ class ImageNetwork(nn.Module):
         self.mean.copy_(mean_C)
         self.std.copy_(torch.where(std_C > 0, std_C, torch.ones_like(std_C)))
 
+    @torch.no_grad()
+    def initialise(self, image: Tensor) -> None:
+        """Let a network that sets its first filters by the data see some: uint8 [B, H, W, C]. Others do nothing."""
+        begin = getattr(self.network, "initialise", None)
+        if begin is not None:
+            begin(self._normalised(image))
+
     def forward(self, image: Tensor) -> Tensor:
         """uint8 [B, H, W, C] -> logits [B, K]."""
-        x_BHWC = (image.float() / 255 - self.mean) / self.std
-        logits_BK: Tensor = self.network(x_BHWC.permute(0, 3, 1, 2))
+        logits_BK: Tensor = self.network(self._normalised(image))
         return logits_BK
+
+    def _normalised(self, image: Tensor) -> Tensor:
+        x_BHWC = (image.float() / 255 - self.mean) / self.std
+        return x_BHWC.permute(0, 3, 1, 2)

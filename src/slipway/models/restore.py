@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slipway import preprocess
-from slipway.errors import BundleError
+from slipway.errors import BundleError, unknown
 from slipway.models import architectures
 
 META = ("model.json", "bundle.json")
@@ -49,7 +49,12 @@ class Restored:
 def restore(directory: Path) -> Restored:
     """Read a checkpoint or bundle. The caller has verified it against its manifest.
 
-    Raises: BundleError: no checkpoint or bundle, or weights that are not those of its architecture.
+    Two keys of its JSON are optional. `members`, a list of {architecture, options}: two or more are an ensemble, whose
+    weights are named `members.<i>.<name>`; one, or no such key, is the single network of `architecture` and `options`.
+    `tta`, a name in `voting.VIEWS`: the views that every member looks at; `none` without the key.
+
+    Raises: BundleError: no checkpoint or bundle, weights that are not those of its architecture, members that read
+        different inputs, or views that this version does not know.
     """
     meta = _meta(directory)
     entry = architectures.find(meta["architecture"])
@@ -57,7 +62,14 @@ def restore(directory: Path) -> Restored:
     size = {}
     if entry.input == "image":
         size = {"image_px": min(meta["input"]["height_px"], meta["input"]["width_px"]), "channels": meta["input"]["channels"]}
-    model = architectures.build(meta["architecture"], num_classes=len(meta["labels"]), **size, **meta["options"])
+    parts = meta.get("members") or [{"architecture": meta["architecture"], "options": meta["options"]}]
+    names = " + ".join(part["architecture"] for part in parts)
+    if {architectures.find(part["architecture"]).input for part in parts} != {entry.input}:
+        raise BundleError(f"{directory}: the members {names} do not all read what {meta['architecture']} reads; train again")
+    members = [
+        architectures.build(part["architecture"], num_classes=len(meta["labels"]), **size, **part["options"]) for part in parts
+    ]
+    model = members[0] if entry.input == "tfidf" else _vote(members, str(meta.get("tta", "none")), directory)
     weights = directory / "weights.safetensors"
     try:
         if entry.input == "tfidf":
@@ -67,12 +79,21 @@ def restore(directory: Path) -> Restored:
         else:
             from safetensors.torch import load_file as load_torch
 
-            model.load_state_dict(load_torch(weights))
+            (model if len(members) > 1 else members[0]).load_state_dict(load_torch(weights))
             model.eval()
     except (KeyError, ValueError, RuntimeError, OSError) as exc:
         reason = " ".join(str(exc).split())[:300]
-        raise BundleError(f"{weights}: not the weights of {meta['architecture']} ({reason}); train or export again") from exc
+        raise BundleError(f"{weights}: not the weights of {names} ({reason}); train or export again") from exc
     return Restored(directory, meta, restored, model)
+
+
+def _vote(members: list[Any], views: str, directory: Path) -> Any:
+    """One network as it is, or a `voting.Voting` of several, or of several views."""
+    from slipway.models.voting import VIEWS, Voting
+
+    if views not in VIEWS:
+        raise BundleError(unknown(f"{directory}: tta", views, VIEWS) + "; upgrade slipway or train again")
+    return members[0] if len(members) == 1 and views == "none" else Voting(members, views)
 
 
 def _meta(directory: Path) -> dict[str, Any]:

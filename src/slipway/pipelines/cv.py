@@ -1,5 +1,7 @@
 """The pipeline of the family `cv`: classify pictures."""
 
+from typing import Any
+
 from kfp import dsl
 
 from slipway.components.prepare_data import prepare_data
@@ -30,6 +32,7 @@ def pipeline(
     precision: str = "fp32",
     device: str = "auto",
     deterministic: bool = True,
+    options: dict[str, Any] = {},  # noqa: B006  # as KFP wants it
     min_accuracy: float = 0.9,
     min_class_recall: float = 0.7,
     max_accuracy_drop: float = 0.02,
@@ -60,6 +63,7 @@ def pipeline(
         precision: Arithmetic of training: fp32, bf16 or fp16.
         device: auto, cpu or cuda.
         deterministic: Same seed, same bits, on the same processor and number of threads.
+        options: Further options of training, by name; `slipway options cv` lists them.
         min_accuracy: Gate: least accuracy on the test split.
         min_class_recall: Gate: least recall of every class; 0 switches the rule off.
         max_accuracy_drop: Gate: how much worse than the champion may not be excluded.
@@ -98,6 +102,7 @@ def pipeline(
         device=device,
         deterministic=deterministic,
         seed=seed,
+        options=options,
     )
     release_checkpoint(
         prepared,

@@ -1,5 +1,7 @@
 """The pipeline of the family `nlp`: classify texts."""
 
+from typing import Any
+
 from kfp import dsl
 
 from slipway.components.prepare_data import prepare_data
@@ -30,6 +32,7 @@ def pipeline(
     precision: str = "fp32",
     device: str = "auto",
     deterministic: bool = True,
+    options: dict[str, Any] = {},  # noqa: B006  # as KFP wants it
     regularisation: float = 4.0,
     max_features: int = 100000,
     ngrams: int = 2,
@@ -64,6 +67,7 @@ def pipeline(
         precision: Arithmetic of training: fp32, bf16 or fp16.
         device: auto, cpu or cuda.
         deterministic: Same seed, same bits, on the same processor and number of threads.
+        options: Further options of training, by name; `slipway options nlp` lists them.
         regularisation: Inverse strength C of tfidf_logreg; larger fits closer.
         max_features: Terms that tfidf_logreg keeps.
         ngrams: Longest run of words that is one term of tfidf_logreg.
@@ -110,6 +114,7 @@ def pipeline(
         regularisation=regularisation,
         max_features=max_features,
         ngrams=ngrams,
+        options=options,
     )
     release_checkpoint(
         prepared,

@@ -1,28 +1,34 @@
-"""Parameters of a pipeline, read from its compiled file: names, types, defaults, descriptions. Needs no kfp."""
+"""Parameters of a pipeline, read from its compiled file: names, types, defaults, descriptions. Needs no kfp.
+
+What has no parameter of its own travels in the one called `options`: the other fields of `training.recipe.TrainConfig`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import slipway
 from slipway.errors import ConfigError, unknown
+from slipway.training import options as training_options
+from slipway.training.options import from_text, from_value
+from slipway.training.recipe import TrainConfig, types
 
-Value = str | int | float | bool
+Value = str | int | float | bool | dict[str, Any]
 SETS, OWN = "datasets", "own_data"
 """Sections of a preset: parameters for one known data set, and for the user's own data, whose difficulty nobody knows."""
-_TYPES: dict[str, type[Value]] = {"STRING": str, "NUMBER_INTEGER": int, "NUMBER_DOUBLE": float, "BOOLEAN": bool}
-_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+OPTIONS = "options"
+"""The parameter that holds what has no parameter of its own."""
+_TYPES: dict[str, type] = {"STRING": str, "NUMBER_INTEGER": int, "NUMBER_DOUBLE": float, "BOOLEAN": bool, "STRUCT": dict}
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """One parameter of a pipeline."""
 
-    type: type[Value]
-    """str, int, float or bool."""
+    type: type
+    """str, int, float or bool; of `options`, dict."""
     default: Value
     """Its value when neither preset nor caller gives one."""
     description: str
@@ -65,40 +71,64 @@ def presets(family: str) -> list[str]:
     return sorted(path.stem.removeprefix(prefix) for path in _folder("presets").glob(f"{prefix}*.yaml"))
 
 
-def resolve(family: str, *, preset: str, values: Mapping[str, str]) -> dict[str, Value]:
+def resolve(family: str, *, preset: str, values: Mapping[str, str]) -> dict[str, Any]:
     """Every parameter of a run: the defaults, then the preset, then what it says for this data set, then `values`.
 
     Args:
         preset: name of a preset; empty means the defaults alone.
-        values: texts as they come from `--set name=value`.
-    Raises: ConfigError: an unknown family, preset or name (with the near match), or a value of another type.
+        values: texts as they come from `--set name=value`: pipeline parameters and options of training alike.
+    Returns: by name; options of training that have no parameter of their own are in `options`.
+    Raises: ConfigError: an unknown family, preset or name (with the near match), a value of another type, or training
+        cannot be configured so.
     """
-    known = parameters(family)
-    resolved = {name: parameter.default for name, parameter in known.items()}
+    resolved = {name: parameter.type(parameter.default) for name, parameter in parameters(family).items()}
     if preset:
         where = f"preset {family}-{preset}"
         general = _preset(family, preset)
         special = general.pop(OWN, {}), general.pop(SETS, {})
-        _apply(resolved, general, known, where)
+        _apply(resolved, general, family, where)
         if values.get("data"):
-            _apply(resolved, special[0], known, f"{where}: {OWN}")
+            _apply(resolved, special[0], family, f"{where}: {OWN}")
         else:
             dataset = values.get("dataset", resolved["dataset"])
-            _apply(resolved, special[1].get(dataset, {}), known, f"{where}: {SETS}: {dataset}")
+            _apply(resolved, special[1].get(dataset, {}), family, f"{where}: {SETS}: {dataset}")
     for name, text in values.items():
-        if name not in known:
-            raise ConfigError(unknown(f"{family} pipeline: parameter", name, known))
-        resolved[name] = _typed(name, text, known[name].type)
+        kind, optional = _kind(name, family, f"{family} pipeline: parameter")
+        _put(resolved, name, from_text(name, text, kind, optional))
+    TrainConfig(family=family, **training(family, resolved))
     return resolved
 
 
-def _apply(resolved: dict[str, Value], new: Mapping[str, Any], known: Mapping[str, Parameter], where: str) -> None:
+def training(family: str, resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """What resolved parameters say of training: fields of TrainConfig, without `family`."""
+    known = training_options.names(family)
+    return {**{name: value for name, value in resolved.items() if name in known}, **resolved[OPTIONS]}
+
+
+def _apply(resolved: dict[str, Any], new: Mapping[str, Any], family: str, where: str) -> None:
     for name, value in new.items():
-        if name not in known:
-            raise ConfigError(unknown(where, name, known))
-        if not _fits(value, known[name].type):
-            raise ConfigError(f"{where}: {name}: must be {_NAMES[known[name].type]}, got {value!r}")
-        resolved[name] = known[name].type(value)
+        kind, optional = _kind(name, family, where)
+        _put(resolved, name, from_value(f"{where}: {name}", value, kind, optional))
+
+
+def _kind(name: str, family: str, where: str) -> tuple[type, bool]:
+    """Type of a parameter or option, and whether it may be None."""
+    known = {name: (parameter.type, False) for name, parameter in parameters(family).items() if name != OPTIONS}
+    known = {option: types()[option] for option in training_options.names(family)} | known
+    if name == OPTIONS:
+        raise ConfigError(f"{where}: {OPTIONS} holds options of training; set each by its name, such as --set ema=0.99")
+    if name not in known:
+        raise training_options.refuse(where, name, known, family)
+    return known[name]
+
+
+def _put(resolved: dict[str, Any], name: str, value: Any) -> None:
+    if name in resolved:
+        resolved[name] = value
+    elif value is None:  # the default of every option that may be None; KFP's structs take no None
+        resolved[OPTIONS].pop(name, None)
+    else:
+        resolved[OPTIONS][name] = value
 
 
 def _preset(family: str, preset: str) -> dict[str, Any]:
@@ -114,26 +144,6 @@ def _preset(family: str, preset: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: must hold `name: value` lines, got {type(content).__name__}")
     return content
-
-
-def _fits(value: object, kind: type[Value]) -> bool:
-    """Whether a YAML value is of the type: a whole number is a number, true is neither."""
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return type(value) is kind
-
-
-def _typed(name: str, text: str, kind: type[Value]) -> Value:
-    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    try:
-        if kind is bool:
-            return words[text.strip().lower()]
-        value = kind(text)
-        if isinstance(value, float) and not isfinite(value):
-            raise ValueError(text)
-        return value
-    except (ValueError, KeyError) as exc:
-        raise ConfigError(f"{name}: must be {_NAMES[kind]}, got '{text}'") from exc
 
 
 def _folder(name: str) -> Path:

@@ -2,46 +2,71 @@
 
 # B batch, H/W px, C channels
 
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Augment = Callable[[Tensor, np.random.Generator], Tensor]
-"""uint8 [B, H, W, C] and a generator -> the same shape and type."""
-SHIFT = 8
-"""Shifts are up to 1/SHIFT of the side: 4 px of 32, as is customary on CIFAR-10."""
+from slipway.training.recipe import TrainConfig
+
+FAMILY_DEFAULTS: dict[str, dict[str, Any]] = {
+    "cv": {"crop": 0.125, "flip": "horizontal", "quarter_turns": False},  # 4 px of 32, as is customary on CIFAR-10
+    "defect": {"crop": 0.0, "flip": "both", "quarter_turns": True},  # a surface has no up
+}
+"""What a field that is left open means for a family."""
+GRAY = 127
+"""Erased pixels."""
+LUMA = (0.299, 0.587, 0.114)
+"""Rec. 601: the gray that saturation moves a pixel to or from."""
 
 
-def shift_and_mirror(images_BHWC: Tensor, rng: np.random.Generator) -> Tensor:
-    """Shift by up to 1/SHIFT of each side, edges reflected, and mirror left to right every other image."""
-    batch, height, width, _ = images_BHWC.shape
-    rows_BH = _shifted(rng, batch, height)
-    columns_BW = _shifted(rng, batch, width)
-    return _pick(images_BHWC, rows_BH, _mirrored(rng, columns_BW))
+class Augment:
+    """Varies each image of a batch on its own: the same generator state gives the same bits."""
+
+    def __init__(self, config: TrainConfig, image_shape: tuple[int, int, int]) -> None:
+        """`image_shape`: height, width, channels in pixels."""
+        family = FAMILY_DEFAULTS.get(config.family, FAMILY_DEFAULTS["cv"])
+        self._config = config
+        self._height, self._width, self._channels = image_shape
+        crop = family["crop"] if config.crop is None else config.crop
+        self._shift = round(crop * self._height), round(crop * self._width)
+        self._flip = family["flip"] if config.flip == "auto" else config.flip
+        turns = family["quarter_turns"] if config.quarter_turns is None else config.quarter_turns
+        self._turns = turns and self._height == self._width
+        self._erased = round(config.erase * min(self._height, self._width))
+
+    def __call__(self, images_BHWC: Tensor, rng: np.random.Generator) -> Tensor:
+        """uint8 [B, H, W, C] -> the same shape, type and device; the input is left as it is."""
+        config = self._config
+        images = self._place(images_BHWC, rng)
+        if self._turns:  # with both mirrors, transposing half of them reaches all eight positions
+            swap = torch.from_numpy(rng.random(len(images)) < 0.5).to(images.device)
+            images = torch.where(swap[:, None, None, None], images.transpose(1, 2), images)
+        if config.rotate or config.zoom:
+            images = _turn(images, rng, config.rotate, config.zoom)
+        if config.jitter:
+            images = _jitter(images, rng, config.jitter)
+        if self._erased:
+            images = _erase(images if images is not images_BHWC else images.clone(), rng, self._erased)
+        return images
+
+    def _place(self, images_BHWC: Tensor, rng: np.random.Generator) -> Tensor:
+        """Shift, edges reflected, and mirror: images[b, rows[b, h], columns[b, w]]."""
+        if self._flip == "none" and self._shift == (0, 0):
+            return images_BHWC
+        rows_BH = _shifted(rng, len(images_BHWC), self._height, self._shift[0])
+        columns_BW = _shifted(rng, len(images_BHWC), self._width, self._shift[1])
+        if self._flip == "both":
+            rows_BH = _mirrored(rng, rows_BH)
+        if self._flip != "none":
+            columns_BW = _mirrored(rng, columns_BW)
+        return _pick(images_BHWC, rows_BH, columns_BW)
 
 
-def turn_and_mirror(images_BHWC: Tensor, rng: np.random.Generator) -> Tensor:
-    """Mirror both ways, each with even odds, and turn square images by a multiple of 90 degrees: a surface has no up."""
-    batch, height, width, _ = images_BHWC.shape
-    rows_BH = _mirrored(rng, np.broadcast_to(np.arange(height), (batch, height)))
-    columns_BW = _mirrored(rng, np.broadcast_to(np.arange(width), (batch, width)))
-    turned = _pick(images_BHWC, rows_BH, columns_BW)
-    if height == width:  # with both mirrors, transposing half of them reaches all eight positions
-        swap = torch.from_numpy(rng.random(batch) < 0.5).to(images_BHWC.device)
-        turned = torch.where(swap[:, None, None, None], turned.transpose(1, 2), turned)
-    return turned
-
-
-AUGMENTS: dict[str, Augment] = {"cv": shift_and_mirror, "defect": turn_and_mirror}
-"""Family -> augmentation."""
-
-
-def _shifted(rng: np.random.Generator, batch: int, side: int) -> NDArray[np.int64]:
-    """Source positions [batch, side] of a shift, reflected at the edges."""
-    most = side // SHIFT
+def _shifted(rng: np.random.Generator, batch: int, side: int, most: int) -> NDArray[np.int64]:
+    """Source positions [batch, side] of a shift by up to `most`, reflected at the edges."""
     at = np.abs(np.arange(side) + rng.integers(-most, most + 1, (batch, 1)))
     return np.asarray(np.where(at >= side, 2 * (side - 1) - at, at))
 
@@ -57,3 +82,42 @@ def _pick(images_BHWC: Tensor, rows_BH: NDArray[np.int64], columns_BW: NDArray[n
     flat = torch.from_numpy(((first_B + rows_BH[:, :, None]) * width + columns_BW[:, None, :]).reshape(-1))
     pixels = images_BHWC.reshape(-1, channels).index_select(0, flat.to(images_BHWC.device))
     return pixels.view(batch, height, width, channels)
+
+
+def _turn(images_BHWC: Tensor, rng: np.random.Generator, degrees: float, zoom: float) -> Tensor:
+    """Turn by up to `degrees` and scale by up to `zoom` about the centre, bilinear, edges reflected."""
+    batch, height, width, _ = images_BHWC.shape
+    angle_B = np.radians(rng.uniform(-1, 1, batch) * degrees)
+    scale_B = 1 / rng.uniform(1 - zoom, 1 + zoom, batch)
+    cosine, sine, aspect = np.cos(angle_B) * scale_B, np.sin(angle_B) * scale_B, width / height
+    zero = np.zeros(batch)
+    matrix = np.stack([np.stack([cosine, -sine / aspect, zero], 1), np.stack([sine * aspect, cosine, zero], 1)], 1)
+    theta = torch.from_numpy(matrix).float().to(images_BHWC.device)
+    x_BCHW = images_BHWC.permute(0, 3, 1, 2).float()
+    grid = torch.nn.functional.affine_grid(theta, list(x_BCHW.shape), align_corners=False)
+    turned = torch.nn.functional.grid_sample(x_BCHW, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    return turned.permute(0, 2, 3, 1).round().clamp(0, 255).to(torch.uint8).contiguous()
+
+
+def _jitter(images_BHWC: Tensor, rng: np.random.Generator, strength: float) -> Tensor:
+    """Brightness, contrast and, of colour images, saturation: each by a factor of 1 ± strength of its own."""
+    batch, channels = len(images_BHWC), images_BHWC.shape[3]
+    factors = torch.from_numpy(rng.uniform(1 - strength, 1 + strength, (3, batch, 1, 1, 1))).float().to(images_BHWC.device)
+    x = images_BHWC.float() * factors[0]
+    mean = x.mean(dim=(1, 2, 3), keepdim=True)
+    x = mean + (x - mean) * factors[1]
+    if channels == 3:
+        gray = (x * torch.tensor(LUMA, device=x.device)).sum(dim=3, keepdim=True)
+        x = gray + (x - gray) * factors[2]
+    return x.round().clamp(0, 255).to(torch.uint8)
+
+
+def _erase(images_BHWC: Tensor, rng: np.random.Generator, side: int) -> Tensor:
+    """Set one square of each image to gray, in place; it lies wholly inside."""
+    images = images_BHWC.contiguous()
+    batch, height, width, channels = images.shape
+    top_B, left_B = (rng.integers(0, n - side + 1, (batch, 1)) for n in (height, width))
+    rows = np.arange(batch)[:, None] * height + top_B + np.arange(side)
+    flat = (rows[:, :, None] * width + left_B[:, :, None] + np.arange(side)).reshape(-1)
+    images.view(-1, channels)[torch.from_numpy(flat).to(images.device)] = GRAY
+    return images

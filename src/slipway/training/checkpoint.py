@@ -1,20 +1,19 @@
-"""How a killed run goes on: after each epoch its whole state goes to the store, by one atomic write, without pickle."""
+"""How a killed run goes on: its whole state goes to the store, by one atomic write, without pickle."""
 
 import hashlib
 import json
 import sys
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor, nn
+from torch import Tensor
 
-from slipway.errors import NotFoundError
+from slipway.errors import NotFoundError, StoreError
 from slipway.training.history import EpochRecord
-from slipway.training.loop import State
-from slipway.training.optim import Optimizer
+from slipway.training.loop import Parts, State
 from slipway.training.recipe import TrainConfig
 
 if TYPE_CHECKING:
@@ -31,54 +30,73 @@ class StoredState:
         self._store, self._prefix = store, f"checkpoints/{key}"
         self._state = f"{self._prefix}/state.safetensors"
 
-    def save(self, state: State, model: nn.Module, optim: Optimizer, scaler: Any) -> None:
-        """See `loop.Keeper.save`."""
-        tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-        if state.best_epoch != state.epoch:  # else the model's own weights are the best
-            tensors |= {f"best.{name}": tensor for name, tensor in state.best.items()}
-        tensors |= {f"optim.{name}": tensor for name, tensor in optim.state_dict().items()}
+    def save(self, state: State, parts: Parts) -> None:
+        """See `loop.Keeper.save`. Raises: StoreError: it cannot be written; the one before it is still there."""
+        tensors = {
+            f"{kind}.{name}": tensor
+            for kind, tensors in (("best", state.best), *parts.state_dicts().items())
+            for name, tensor in tensors.items()
+        }
         numbers = {
             "epoch": state.epoch,
+            "step": state.step,
+            "sums": state.sums,
             "best_epoch": state.best_epoch,
             "history": [asdict(record) for record in state.history],
-            "scaler": scaler.state_dict(),
+            "scaler": parts.scaler.state_dict(),
         }
         tensors[_NUMBERS] = torch.frombuffer(bytearray(json.dumps(numbers).encode()), dtype=torch.uint8)
-        self._store.put_bytes(self._state, save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}))
+        content = save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
+        try:
+            self._store.put_bytes(self._state, content)
+        except StoreError as exc:
+            raise StoreError(
+                f"training: epoch {state.epoch + bool(state.step)}: the state could not be kept ({exc}); the last good one is "
+                f"still there: make room and run the same again, it goes on from it"
+            ) from exc
 
-    def load(self, model: nn.Module, optim: Optimizer, scaler: Any) -> State | None:
-        """See `loop.Keeper.load`."""
+    def load(self) -> "Loaded | None":
+        """The state that was kept; None when there is none, or none that can be read."""
         try:
             tensors = load(self._store.get_bytes(self._state))
+            numbers = json.loads(bytes(tensors.pop(_NUMBERS).tolist()))
         except NotFoundError:
             return None
-        except SafetensorError as exc:
+        except (SafetensorError, KeyError, ValueError) as exc:
             sys.stderr.write(f"{self._store.uri}/{self._state}: cannot be read ({exc}); training starts anew\n")
             return None
-        numbers = json.loads(bytes(tensors.pop(_NUMBERS).tolist()))
-        weights, best, optimizer = (_below(part, tensors) for part in ("model.", "best.", "optim."))
-        model.load_state_dict(weights)
-        optim.load_state_dict(optimizer)
-        scaler.load_state_dict(numbers["scaler"])
-        return State(
-            epoch=numbers["epoch"],
-            best_epoch=numbers["best_epoch"],
-            history=[EpochRecord(**record) for record in numbers["history"]],
-            best=best or weights,
-        )
+        return Loaded(tensors, numbers)
 
     def clear(self) -> None:
         """Remove the state: the checkpoint it led to is complete."""
         self._store.delete(self._prefix)
 
 
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+class Loaded:
+    """A kept state, to be put into the parts of the phase it was kept in."""
+
+    def __init__(self, tensors: dict[str, Tensor], numbers: dict[str, object]) -> None:
+        self._tensors, self._scaler = tensors, numbers.pop("scaler")
+        history = numbers.pop("history")
+        records = [EpochRecord(**record) for record in history]  # type: ignore[attr-defined]
+        self.state = State(history=records, best=self._below("best."), **numbers)  # type: ignore[arg-type]
+
+    def restore(self, parts: Parts, *, optimizer: bool) -> None:
+        """See `loop.Kept.restore`."""
+        parts.model.load_state_dict(self._below("model."))
+        if parts.average:
+            parts.average.load_state_dict(self._below("ema."))
+        if optimizer:
+            parts.optim.load_state_dict(self._below("optim."))
+            parts.scaler.load_state_dict(self._scaler)
+
+    def _below(self, prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): tensor for name, tensor in self._tensors.items() if name.startswith(prefix)}
 
 
 def run_key(config: TrainConfig, dataset_digest: str) -> str:
     """Name of a run's state: equal configuration, data, code and libraries go on where the other stopped, nothing else does."""
     from slipway import provenance
 
-    made_of = [asdict(config), dataset_digest, provenance.code_fingerprint(), torch.__version__]
+    made_of = [asdict(replace(config, tensorboard="")), dataset_digest, provenance.code_fingerprint(), torch.__version__]
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:32]

@@ -1,11 +1,12 @@
 """Fitting TF-IDF: vocabulary, document frequencies and scikit-learn's logistic regression. Needs no torch."""
 
-# N items, V vocabulary, K classes
+# N items, R weighted rows (an item and a class it may be of), V vocabulary, K classes
 
 import sys
 import time
 import warnings
 from collections import Counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,11 @@ from slipway.models.linear import TfidfLinear
 from slipway.preprocess.text import TfidfPreprocess
 from slipway.training.history import EpochRecord
 from slipway.training.recipe import TrainConfig
+from slipway.training.teacher import soften
 
 MAX_ITERATIONS = 1000
+LEAST_WEIGHT = 1e-4
+"""A class that a teacher gives less than this of an item is left out: most are, and each is a row to fit."""
 
 
 def fit_vocabulary(texts: list[str], config: TrainConfig) -> tuple[TfidfPreprocess, NDArray[np.float32]]:
@@ -42,13 +46,19 @@ def fit_tfidf(
     validation: tuple[list[str], NDArray[np.int64]],
     labels: tuple[str, ...],
     config: TrainConfig,
+    *,
+    soft_NK: NDArray[np.float32] | None = None,
 ) -> tuple[TfidfLinear, TfidfPreprocess, EpochRecord]:
     """Fit on texts and label indices; the record is that of the one and only pass.
 
+    Args:
+        soft_NK: a teacher's probabilities of the training texts (see `teacher.soft_targets`); None without one. The targets
+            are then `teacher_weight` parts of them, softened by `teacher_temperature`, and the rest labels. Unlike a
+            network, the model is fitted to the softened probabilities at temperature 1, so a temperature above 1 leaves it
+            with too little confidence; export's calibration sets that right.
     Raises: DataError: a class has no training text.
     """
     from scipy.sparse import csr_matrix
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     started = time.perf_counter()
@@ -68,14 +78,11 @@ def fit_tfidf(
         (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=(len(texts), len(idf_V))
     )
     regression = LogisticRegression(C=config.regularisation, max_iter=MAX_ITERATIONS)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", ConvergenceWarning)
-        try:
-            regression.fit(matrix, labels_N)
-        except ConvergenceWarning:
-            sys.stderr.write(f"tfidf_logreg: not converged after {MAX_ITERATIONS} iterations; lower regularisation\n")
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            regression.fit(matrix, labels_N)
+    if soft_NK is None:
+        _fit(regression, matrix, labels_N)
+    else:
+        items_R, classes_R, weights_R = _weighted(labels_N, soft_NK, config)
+        _fit(regression, matrix[items_R], classes_R, sample_weight=weights_R)
     coefficients_KV, intercept_K = regression.coef_, regression.intercept_
     if len(labels) == 2:  # one row, of the second class: shared out, so that both classes have one
         coefficients_KV = np.concatenate([-coefficients_KV, coefficients_KV]) / 2
@@ -100,6 +107,30 @@ def fit_tfidf(
         f"{record.items_per_s:.0f} items/s\n"
     )
     return model, preprocess, record
+
+
+def _weighted(
+    labels_N: NDArray[np.int64], soft_NK: NDArray[np.float32], config: TrainConfig
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Soft targets as rows [R] that scikit-learn takes: item, class, and the item's share of that class."""
+    label_NK = labels_N[:, None] == np.arange(soft_NK.shape[1])
+    share = config.teacher_weight
+    weight_NK = (1 - share) * label_NK + share * soften(soft_NK, config.teacher_temperature)
+    items_R, classes_R = np.nonzero((weight_NK >= LEAST_WEIGHT) | label_NK)  # labels stay: no class may vanish
+    return items_R, classes_R, weight_NK[items_R, classes_R]
+
+
+def _fit(regression: Any, matrix: Any, classes_N: NDArray[np.int64], **settings: Any) -> None:
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        try:
+            regression.fit(matrix, classes_N, **settings)
+        except ConvergenceWarning:
+            sys.stderr.write(f"tfidf_logreg: not converged after {MAX_ITERATIONS} iterations; lower regularisation\n")
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            regression.fit(matrix, classes_N, **settings)
 
 
 def _score(

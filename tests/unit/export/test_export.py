@@ -35,10 +35,11 @@ def test_the_graph_is_self_contained_and_says_nothing_of_this_machine(name, expo
     import onnx
 
     dataset, checkpoint, out = exported(name)
-    data = (out / "variants" / "onnxruntime-fp32.onnx").read_bytes()
+    model = onnx.load(out / "variants" / "onnxruntime-fp32.onnx")
+    for initializer in model.graph.initializer:  # tens of megabytes of random bits hold any three letters
+        initializer.raw_data = b""
     for trace in (str(checkpoint.parent), str(Path.cwd()), sys.prefix, ".py"):
-        assert trace.encode() not in data
-    model = onnx.load_from_string(data)
+        assert trace.encode() not in model.SerializeToString()
     assert model.opset_import[0].version == 20
     assert {p.key: p.value for p in model.metadata_props} == {
         "family": dataset.family,

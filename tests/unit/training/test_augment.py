@@ -1,32 +1,86 @@
+"""Augmentation: what it may change, how often, and that it is the same again."""
+
 import numpy as np
 import pytest
 import torch
 
-from slipway.models.families import FAMILIES
-from slipway.training.augment import AUGMENTS, SHIFT, shift_and_mirror, turn_and_mirror
+from slipway.training.augment import GRAY, Augment
+from slipway.training.recipe import TrainConfig
+
+NOTHING = {"crop": 0.0, "flip": "none", "quarter_turns": False}
+KINDS = {
+    "crop": {"crop": 0.125},
+    "flip": {"flip": "both"},
+    "quarter_turns": {"quarter_turns": True},
+    "rotate": {"rotate": 15.0},
+    "zoom": {"zoom": 0.2},
+    "jitter": {"jitter": 0.4},
+    "erase": {"erase": 0.25},
+}
 
 
-@pytest.mark.parametrize("family", [name for name, family in FAMILIES.items() if family.kind == "image"])
-@pytest.mark.parametrize("shape", [(5, 32, 32, 3), (4, 24, 40, 1)])
-def test_augmentation_keeps_shape_and_type_and_follows_its_generator(family, shape):
-    images = torch.randint(0, 256, shape, dtype=torch.uint8)
-    first, second = (AUGMENTS[family](images, np.random.default_rng(1)) for _ in range(2))
-    assert (first.shape, first.dtype) == (images.shape, torch.uint8)
-    assert torch.equal(first, second)
-    assert not torch.equal(first, AUGMENTS[family](images, np.random.default_rng(2)))
+def images(batch=64, height=16, width=16, channels=3, seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 256, (batch, height, width, channels), dtype=np.uint8)
+    return torch.from_numpy(pixels)
 
 
-def test_shifts_stay_within_their_bound_and_mirrors_are_half_of_all():
-    columns = torch.arange(32, dtype=torch.uint8).expand(400, 32, 32)[..., None].contiguous()
-    out = shift_and_mirror(columns, np.random.default_rng(0))[:, 16, :, 0].long()
-    middle = out[:, 14:18].float().mean(dim=1)
-    assert ((middle - 15.5).abs() <= 32 // SHIFT + 0.5).all()
-    mirrored = (out[:, 20] < out[:, 12]).float().mean()
-    assert 0.4 < mirrored < 0.6
+def augmented(before, seed=0, family="cv", **settings):
+    config = TrainConfig(family=family, **{**NOTHING, **settings})
+    return Augment(config, tuple(before.shape[1:]))(before, np.random.default_rng(seed))
 
 
-def test_turning_reaches_all_eight_positions_of_a_square_and_no_other():
-    image = torch.arange(16, dtype=torch.uint8).view(1, 4, 4, 1)
-    positions = {tuple(t.flatten().tolist()) for k in range(4) for r in [torch.rot90(image[0], k)] for t in (r, r.flip(0))}
-    out = turn_and_mirror(image.expand(300, 4, 4, 1).contiguous(), np.random.default_rng(0))
-    assert {tuple(x.flatten().tolist()) for x in out} == positions
+@pytest.mark.parametrize("shape", [(16, 16, 3), (16, 16, 1), (15, 22, 3)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_keeps_shape_and_type_leaves_its_input_and_is_the_same_again(kind, shape):
+    before = images(8, *shape)
+    kept = before.clone()
+    first, again, other = (augmented(before, seed, **KINDS[kind]) for seed in (0, 0, 1))
+    assert (first.shape, first.dtype) == (before.shape, torch.uint8)
+    assert torch.equal(before, kept)
+    assert torch.equal(first, again)
+    if kind != "quarter_turns" or shape[0] == shape[1]:
+        assert not torch.equal(first, other)
+
+
+def test_with_everything_off_nothing_changes():
+    assert torch.equal(augmented(images()), images())
+
+
+def test_every_shift_up_to_the_share_occurs_and_none_beyond():
+    ramp = torch.arange(16, dtype=torch.uint8).expand(500, 16, 16)[..., None].contiguous()
+    middle = augmented(ramp, crop=0.125)[:, 8, 8, 0].int() - 8
+    assert set(middle.tolist()) == {-2, -1, 0, 1, 2}
+
+
+def test_half_of_the_images_are_mirrored():
+    before = images(1000)
+    mirrored = (augmented(before, flip="horizontal") == before.flip(2)).flatten(1).all(dim=1)
+    assert 0.44 < mirrored.float().mean() < 0.56
+
+
+def test_surfaces_are_seen_in_all_eight_positions():
+    before = images(1, seed=3).expand(400, 16, 16, 3)
+    after = augmented(before, family="defect", flip="both", quarter_turns=True)
+    assert len({picture.numpy().tobytes() for picture in after}) == 8
+
+
+def test_one_square_of_the_asked_size_is_erased():
+    before = images(200).clamp(0, 100)
+    gray = (augmented(before, erase=0.25) == GRAY).all(dim=3)
+    assert (gray.sum(dim=(1, 2)) == 16).all()
+    assert (gray.any(dim=1).sum(dim=1) == 4).all(), "four columns"
+
+
+def test_turning_moves_the_rim_and_not_the_middle():
+    dot = torch.zeros(50, 33, 33, 1, dtype=torch.uint8)
+    dot[:, 16, 16], dot[:, 2, 16] = 255, 255
+    after = augmented(dot, rotate=15.0)
+    assert (after[:, 16, 16, 0] > 200).all()
+    columns = after[:, :8, :, 0].float().sum(dim=1).argmax(dim=1)
+    assert 10 <= columns.min() < 16 < columns.max() <= 22, "up to 14 px * sin 15° = 3.6 px either way"
+
+
+def test_the_familys_own_settings_hold_where_none_are_given():
+    shown = Augment(TrainConfig(family="defect"), (16, 16, 1))(images(400, channels=1), np.random.default_rng(0))
+    sums = [picture.long().sum() for picture in (shown, images(400, channels=1))]
+    assert sums[0] == sums[1], "turned and mirrored only: no pixel is lost"

@@ -74,7 +74,8 @@ def test_the_best_epoch_is_kept_not_the_last(tmp_path):
 
 def test_a_loss_that_is_no_number_stops_at_once_and_names_the_step(tmp_path):
     dataset = datasets.images(tmp_path / "data")
-    with pytest.raises(ConfigError, match=r"loss became (nan|inf) in epoch 1, step \d of 5; lower learning_rate"):
+    expected = r"loss became (nan|inf) in epoch 1, step \d of 5; no epoch had ended; lower learning_rate"
+    with pytest.raises(ConfigError, match=expected):
         train(dataset, config("custom_cnn", tmp_path, learning_rate=1e30, warmup=0.0, clip_norm=0.0), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -90,7 +91,7 @@ def test_a_width_that_an_architecture_does_not_have_is_left_out_and_told(tmp_pat
     dataset = datasets.images(tmp_path / "data")
     meta = (train(dataset, config("resnet18", tmp_path, epochs=1, width=0.5), tmp_path / "out") / "model.json").read_text()
     assert json.loads(meta)["options"] == {}
-    assert "resnet18: comes in one width" in capfd.readouterr().err
+    assert "resnet18: has no width to set" in capfd.readouterr().err
 
 
 def test_data_of_another_family_is_refused(tmp_path):

@@ -1,0 +1,102 @@
+"""What is compared or tuned: configurations of training from presets, recipe files, architectures and `--set`."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from slipway.errors import ConfigError
+from slipway.models import architectures
+from slipway.runs import parameters
+from slipway.search.data import ASKED
+from slipway.settings import Settings
+from slipway.training import options
+from slipway.training.recipe import TrainConfig
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def asked(family: str, *, preset: str, values: Mapping[str, str], verb: str) -> dict[str, Any]:
+    """Pipeline parameters and options, resolved as for a run.
+
+    Args:
+        values: texts of `--set`, and of the flags that name data.
+        verb: who asks, for the error.
+    Raises: ConfigError: as `runs.parameters.resolve`; or a name is about what comes after training.
+    """
+    resolved = parameters.resolve(family, preset=preset, values=values)
+    useful = {*ASKED, *options.names(family)}
+    if useless := [name for name in values if name not in useful]:
+        raise ConfigError(
+            f"{verb}: {useless[0]} has no effect here: nothing is gated or registered; leave it out, or `slipway run`"
+        )
+    return resolved
+
+
+def base(family: str, resolved: Mapping[str, Any], settings: Settings) -> TrainConfig:
+    """The configuration of training that resolved parameters come to."""
+    return TrainConfig(family=family, **{"threads": settings.threads} | parameters.training(family, resolved))
+
+
+def recipe(path: Path, family: str) -> dict[str, Any]:
+    """A recipe: a YAML file of `option: value` lines.
+
+    Raises: ConfigError: it cannot be read, or a name or value is none of the family's options.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"--recipe {path}: cannot be read ({getattr(exc, 'strerror', None) or exc})") from exc
+    except yaml.YAMLError as exc:
+        raise ConfigError(f"--recipe {path}: not YAML ({str(exc).splitlines()[0]})") from exc
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise ConfigError(f"--recipe {path}: must hold `option: value` lines, got {type(content).__name__}")
+    return options.typed(family, content, where=str(path))
+
+
+def candidates(
+    common: TrainConfig, *, explicit: Sequence[str], names: Sequence[str], recipes: Sequence[Path]
+) -> dict[str, TrainConfig]:
+    """Name -> configuration: one per architecture, one per recipe.
+
+    A recipe goes over the preset, and what the caller set goes over both.
+
+    Args:
+        common: what all share.
+        explicit: fields of `common` that the caller has set.
+        names: architectures.
+        recipes: files; a candidate is called by its file's stem.
+    Raises: ConfigError: none or a double name, an unknown architecture, or a configuration that cannot be.
+    """
+    if not names and not recipes:
+        known = ", ".join(architectures.names(common.family))
+        raise ConfigError(
+            f"compare: nothing to compare; give --architectures (of {common.family}: {known}) or --recipe FILE.yaml"
+        )
+    changes: dict[str, dict[str, Any]] = {}
+    for name in names:
+        architectures.find(name, family=common.family)
+        _add(changes, name, {"architecture": name})
+    kept = {name: getattr(common, name) for name in explicit}
+    for path in recipes:
+        _add(changes, path.stem, recipe(path, common.family) | kept)
+    found = {}
+    for name, change in changes.items():
+        try:
+            found[name] = replace(common, **change)
+        except ConfigError as exc:
+            raise ConfigError(f"{name}: {exc}") from exc
+    return found
+
+
+def _add(changes: dict[str, dict[str, Any]], name: str, change: dict[str, Any]) -> None:
+    if not NAME.fullmatch(name):
+        raise ConfigError(f"compare: candidate '{name}': must be letters, digits, '.', '_' or '-'; rename the file")
+    if name in changes:
+        raise ConfigError(
+            f"compare: two candidates are called '{name}'; name each once (a recipe is called by its file's name)"
+        )
+    changes[name] = change
