@@ -1,7 +1,8 @@
 """Hugging Face encoders: where they come from, their tokeniser, their network with a classification head."""
 
-# B batch, L tokens of the longest text in the batch, K classes
+# B batch, L tokens of the longest text in the batch, D hidden size, K classes
 
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,9 +25,12 @@ WANTED = (
     "model.safetensors.index.json",
     "tokenizer_config.json",
     "merges.txt",
+    "1_Pooling/config.json",
     *VOCABULARIES,
 )
 """Files fetched from the hub. No pytorch_model.bin: it is a pickle."""
+MEAN_DROPOUT = 0.1
+"""Share of the mean's numbers dropped in training: what BERT's own head drops."""
 
 
 class Encoder(nn.Module):
@@ -42,17 +46,55 @@ class Encoder(nn.Module):
         return logits_BK
 
 
-def hf_encoder(num_classes: int, *, encoder: Mapping[str, Any]) -> Encoder:
+class MeanClassifier(nn.Module):
+    """An encoder whose classifier reads the mean of all tokens: what sentence encoders were trained for.
+
+    It has the parts that transformers' own classification networks have, under the same names.
+    """
+
+    def __init__(self, base: Any, num_classes: int) -> None:
+        super().__init__()
+        self.base_model_prefix, self.config = base.base_model_prefix, base.config
+        if hasattr(base, "pooler"):
+            base.pooler = None  # it reads the first token, and nobody would read it
+        setattr(self, self.base_model_prefix, base)
+        self.dropout = nn.Dropout(MEAN_DROPOUT)
+        self.classifier = nn.Linear(base.config.hidden_size, num_classes)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Any:
+        """int64 [B, L] each -> transformers' output with `logits` [B, K]."""
+        from transformers.modeling_outputs import SequenceClassifierOutput
+
+        base = getattr(self, self.base_model_prefix)
+        states_BLD = base(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        mask_BL1 = attention_mask[:, :, None].to(states_BLD.dtype)
+        mean_BD = (states_BLD * mask_BL1).sum(dim=1) / mask_BL1.sum(dim=1)
+        return SequenceClassifierOutput(logits=self.classifier(self.dropout(mean_BD)))
+
+
+def hf_encoder(num_classes: int, *, encoder: Mapping[str, Any], pooling: str = "head") -> Encoder:
     """A sequence-classification network with fresh weights.
 
     Args:
         encoder: the Hugging Face configuration, as its config.json holds it; `resolve` gives it.
+        pooling: `head` for transformers' own classification head (of BERT the first token), `mean` for `MeanClassifier`.
     """
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
     with _quiet():
         config = AutoConfig.for_model(**{**encoder, "num_labels": num_classes})
+        if pooling == "mean":
+            return Encoder(MeanClassifier(AutoModel.from_config(config), num_classes))
         return Encoder(AutoModelForSequenceClassification.from_config(config))
+
+
+def pooling_of(folder: Path) -> str:
+    """What a folder says its encoder was trained with: `mean` of a sentence-transformers encoder of that kind, else `head`."""
+    try:
+        said = json.loads((folder / "1_Pooling" / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return "head"
+    return "mean" if isinstance(said, dict) and said.get("pooling_mode_mean_tokens") else "head"
 
 
 def resolve(pretrained: str) -> tuple[Path, dict[str, Any]]:

@@ -75,6 +75,9 @@ def train(
     from slipway.training.teacher import soft_targets
 
     config = config.resolve(device=pick_device(config.device))
+    digest = files.read_manifest(dataset.path).digest
+    if workers.same(digest.encode()) != digest.encode():
+        raise DataError(f"{dataset.path}: worker {workers.rank} has another data set there than worker 0; give all the same")
     kind = architectures.find(config.architecture).input
     task = (_image_task if kind == "image" else _text_task)(dataset, config)
     soft_NK = soft_targets(dataset, config, cache=cache) if config.teacher else None
@@ -90,7 +93,7 @@ def train(
             model = model.to(config.device)
             if kind == "image":  # convolutions are faster so, on CPUs as on GPUs
                 model = model.to(memory_format=torch.channels_last)
-            kept = StoredState(store, run_key(member, files.read_manifest(dataset.path).digest)) if store else None
+            kept = StoredState(store, run_key(member, digest), workers) if store else None
             state = loop.fit(
                 model,
                 task.batches("train", member),
@@ -168,9 +171,11 @@ def _text_task(dataset: Dataset, config: TrainConfig) -> _Task:
     preprocess = text.tokenizer(folder, config.max_tokens, encoder)
 
     def make(config: TrainConfig) -> tuple[nn.Module, dict[str, Any]]:
-        model = architectures.build(config.architecture, num_classes=len(dataset.labels), encoder=encoder)
+        pooling = text.pooling_of(folder) if config.pooling == "auto" else config.pooling
+        options = {"encoder": encoder, "pooling": pooling}
+        model = architectures.build(config.architecture, num_classes=len(dataset.labels), **options)
         text.load_pretrained(model, folder)
-        return model, {"encoder": encoder}
+        return model, options
 
     def batches(split: str, config: TrainConfig) -> Batches:
         return TokenBatches(dataset.texts(split), dataset.label_indices(split), config.device, preprocess)

@@ -18,7 +18,7 @@ from slipway.training.recipe import TrainConfig
 Value = str | int | float | bool | None
 ONLY: Mapping[str, tuple[str, ...]] = {
     "image": ("width", "tta", "crop", "flip", "quarter_turns", "rotate", "zoom", "jitter", "erase", "mixup", "cutmix"),
-    "text": ("max_tokens", "regularisation", "max_features", "ngrams"),
+    "text": ("max_tokens", "pooling", "regularisation", "max_features", "ngrams"),
 }
 """Kind of items -> options that mean nothing for the other kind."""
 _KINDS: Mapping[type, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}

@@ -18,6 +18,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "select_by": ("log_loss", "accuracy"),
     "flip": ("auto", "none", "horizontal", "both"),
     "tta": ("none", "mirror", "mirror_shift"),
+    "pooling": ("auto", "head", "mean"),
 }
 """Allowed words of the fields that take one."""
 RANGES: dict[str, tuple[float, float]] = {
@@ -149,6 +150,9 @@ class TrainConfig:
     # texts
     max_tokens: int = 128
     """hf_encoder: longer texts are cut."""
+    pooling: str = "auto"
+    """hf_encoder: what is classified: the encoder's own `head` (often the first token), the `mean` of all tokens, or what its
+    folder says it was trained with."""
     regularisation: float = 4.0
     """tfidf_logreg: scikit-learn's C, the inverse strength of the L2 penalty."""
     max_features: int = 100_000

@@ -5,6 +5,7 @@ import pytest
 
 from slipway.errors import ConfigError
 from slipway.models import text
+from slipway.models.groups import layer_groups
 from tests.helpers.training import tiny_encoder
 
 
@@ -31,6 +32,33 @@ def test_pretrained_weights_are_taken_and_the_head_stays_fresh(tmp_path, capfd):
     )
     assert torch.equal(model.encoder.classifier.weight, head)
     assert capfd.readouterr().err == ""
+
+
+def test_the_mean_of_all_tokens_is_classified_and_padding_is_none_of_them(tmp_path):
+    import torch
+
+    folder, encoder = text.resolve(str(tiny_encoder(tmp_path / "e")))
+    text.hf_encoder(2, encoder=encoder).encoder.save_pretrained(folder)
+    model = text.hf_encoder(3, encoder=encoder, pooling="mean").eval()
+    text.load_pretrained(model, folder)
+    ids = torch.tensor([[2, 8, 13, 3]])
+    alone = model(ids, torch.ones_like(ids))
+    padded = model(torch.tensor([[2, 8, 13, 3, 0, 0]]), torch.tensor([[1, 1, 1, 1, 0, 0]]))
+    torch.testing.assert_close(alone, padded)
+    states = model.encoder.bert(input_ids=ids).last_hidden_state
+    torch.testing.assert_close(alone, model.encoder.classifier(states.mean(dim=1)))
+    assert not [name for name in model.state_dict() if "pooler" in name]
+    assert sum(p.numel() for group in layer_groups(model) for m in group for p in m.parameters()) == sum(
+        p.numel() for p in model.parameters()
+    )
+
+
+def test_a_sentence_encoders_folder_says_that_it_takes_the_mean(tmp_path):
+    folder = tiny_encoder(tmp_path / "e")
+    assert text.pooling_of(folder) == "head"
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
+    assert text.pooling_of(folder) == "mean"
 
 
 def test_weights_of_another_shape_are_refused_and_named(tmp_path):
