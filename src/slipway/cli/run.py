@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from slipway.cli.exits import exit_code
+from slipway.cli.exits import worst
+from slipway.cli.pairs import pairs
 from slipway.errors import ConfigError, DataError, GateRefusedError, SlipwayError, unknown
 
 Option = typer.Option
@@ -22,6 +23,9 @@ def command(
     preset: Annotated[
         str, Option(help="quick: minutes on a laptop, embedded data. full: real data, a larger model.")
     ] = "quick",
+    recipe: Annotated[
+        Path | None, Option(metavar="FILE.yaml", help="Options of training, a line each: over the preset, below --set.")
+    ] = None,
     set_: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="Any pipeline parameter; repeatable.")] = None,
     name: Annotated[str, Option(help="Model name in the registry; default FAMILY-DATASET.")] = "",
     text_column: Annotated[str, Option(help="Column of the text in your own table.")] = "",
@@ -31,7 +35,7 @@ def command(
 ) -> None:
     """Prepare, train, export, evaluate, gate, register and serve a model; ends with a table of what came out."""
     values = {"dataset": dataset, "data": data, "model_name": name, "text_column": text_column, "label_column": label_column}
-    chosen = _pairs(set_ or []) | {key: value for key, value in values.items() if value}
+    chosen = pairs(set_) | {key: value for key, value in values.items() if value}
     if dataset and data:
         raise ConfigError("--dataset and --data: give one of them, not both")
     if len(families) > 1 and (dataset or data or name):
@@ -41,7 +45,7 @@ def command(
     failures: list[SlipwayError] = []
     for family in families:
         try:
-            outcomes.append(_one(family, preset, chosen, on))
+            outcomes.append(_one(family, preset, recipe, chosen, on))
         except SlipwayError as exc:
             if len(families) == 1:
                 raise
@@ -53,10 +57,10 @@ def command(
         _table(outcomes)
     failures += [GateRefusedError(o["model"]) for o in outcomes if o["verdict"] == "fail"]
     if failures:
-        raise typer.Exit(min((exit_code(exc) for exc in failures), key=(1, 2, 3).index))
+        raise typer.Exit(worst(failures))
 
 
-def _one(family: str, preset: str, chosen: dict[str, str], on: str) -> dict[str, Any]:
+def _one(family: str, preset: str, recipe: Path | None, chosen: dict[str, str], on: str) -> dict[str, Any]:
     """Run one family and read its outcome, refused or not, from the run record."""
     from slipway import settings as settings_
     from slipway.runs import outcome
@@ -65,7 +69,7 @@ def _one(family: str, preset: str, chosen: dict[str, str], on: str) -> dict[str,
     if on not in RUNNERS:
         raise ConfigError(unknown("--on", on, RUNNERS))
     settings = settings_.load()
-    parameters = resolve(family, preset=preset, values=chosen)
+    parameters = resolve(family, preset=preset, values=chosen, recipe=recipe)
     _check_source(family, str(parameters["data"]), str(parameters["dataset"]))
     runner = import_module(RUNNERS[on])
     run_id = runner.new_run_id(family)
@@ -84,16 +88,6 @@ def _check_source(family: str, data: str, dataset: str) -> None:
         entry_for(dataset, family)
     elif "://" not in data and not Path(data).expanduser().exists():
         raise DataError(f"--data {data}: there is no such file or folder")
-
-
-def _pairs(items: list[str]) -> dict[str, str]:
-    pairs = {}
-    for item in items:
-        key, sign, value = item.partition("=")
-        if not sign or not key:
-            raise ConfigError(f"--set {item}: must be KEY=VALUE, such as --set epochs=3")
-        pairs[key.strip()] = value
-    return pairs
 
 
 def _table(outcomes: list[dict[str, Any]]) -> None:

@@ -71,12 +71,13 @@ def presets(family: str) -> list[str]:
     return sorted(path.stem.removeprefix(prefix) for path in _folder("presets").glob(f"{prefix}*.yaml"))
 
 
-def resolve(family: str, *, preset: str, values: Mapping[str, str]) -> dict[str, Any]:
-    """Every parameter of a run: the defaults, then the preset, then what it says for this data set, then `values`.
+def resolve(family: str, *, preset: str, values: Mapping[str, str], recipe: Path | None = None) -> dict[str, Any]:
+    """Every parameter of a run: the defaults, the preset, what it says for this data set, the recipe, then `values`.
 
     Args:
         preset: name of a preset; empty means the defaults alone.
         values: texts as they come from `--set name=value`: pipeline parameters and options of training alike.
+        recipe: a file, see `read_recipe`; None: there is none.
     Returns: by name; options of training that have no parameter of their own are in `options`.
     Raises: ConfigError: an unknown family, preset or name (with the near match), a value of another type, or training
         cannot be configured so.
@@ -92,6 +93,8 @@ def resolve(family: str, *, preset: str, values: Mapping[str, str]) -> dict[str,
         else:
             dataset = values.get("dataset", resolved["dataset"])
             _apply(resolved, special[1].get(dataset, {}), family, f"{where}: {SETS}: {dataset}")
+    for name, value in (read_recipe(recipe, family) if recipe else {}).items():
+        _put(resolved, name, value)
     for name, text in values.items():
         kind, optional = _kind(name, family, f"{family} pipeline: parameter")
         _put(resolved, name, from_text(name, text, kind, optional))
@@ -103,6 +106,14 @@ def training(family: str, resolved: Mapping[str, Any]) -> dict[str, Any]:
     """What resolved parameters say of training: fields of TrainConfig, without `family`."""
     known = training_options.names(family)
     return {**{name: value for name, value in resolved.items() if name in known}, **resolved[OPTIONS]}
+
+
+def read_recipe(path: Path, family: str) -> dict[str, Any]:
+    """A recipe: a YAML file of `option: value` lines, over options of training.
+
+    Raises: ConfigError: it cannot be read, or a name or value is none of the family's options.
+    """
+    return training_options.typed(family, _lines(path, f"--recipe {path}"), where=str(path))
 
 
 def _apply(resolved: dict[str, Any], new: Mapping[str, Any], family: str, where: str) -> None:
@@ -132,17 +143,24 @@ def _put(resolved: dict[str, Any], name: str, value: Any) -> None:
 
 
 def _preset(family: str, preset: str) -> dict[str, Any]:
-    import yaml
-
     if preset not in presets(family):
         raise ConfigError(unknown(f"preset of {family}", preset, presets(family)))
     path = _folder("presets") / f"{family}-{preset}.yaml"
+    return _lines(path, str(path))
+
+
+def _lines(path: Path, where: str) -> dict[str, Any]:
+    """The `name: value` lines of a YAML file."""
+    import yaml
+
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{where}: cannot be read ({getattr(exc, 'strerror', None) or exc})") from exc
     except yaml.YAMLError as exc:
-        raise ConfigError(f"{path}: not YAML ({str(exc).splitlines()[0]})") from exc
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: must hold `name: value` lines, got {type(content).__name__}")
+        raise ConfigError(f"{where}: not YAML ({str(exc).splitlines()[0]})") from exc
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise ConfigError(f"{where}: must hold `name: value` lines, got {type(content).__name__}")
     return content
 
 

@@ -1,7 +1,7 @@
 """What is compared or tuned: configurations of training from presets, recipe files, architectures and `--set`."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,26 +39,13 @@ def base(family: str, resolved: Mapping[str, Any], settings: Settings) -> TrainC
     return TrainConfig(family=family, **{"threads": settings.threads} | parameters.training(family, resolved))
 
 
-def recipe(path: Path, family: str) -> dict[str, Any]:
-    """A recipe: a YAML file of `option: value` lines.
-
-    Raises: ConfigError: it cannot be read, or a name or value is none of the family's options.
-    """
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"--recipe {path}: cannot be read ({getattr(exc, 'strerror', None) or exc})") from exc
-    except yaml.YAMLError as exc:
-        raise ConfigError(f"--recipe {path}: not YAML ({str(exc).splitlines()[0]})") from exc
-    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise ConfigError(f"--recipe {path}: must hold `option: value` lines, got {type(content).__name__}")
-    return options.typed(family, content, where=str(path))
+def family_of(names: Sequence[str]) -> str:
+    """The family of the first architecture; empty where none is named. Raises: ConfigError: there is no such architecture."""
+    return architectures.find(names[0]).family if names else ""
 
 
 def candidates(
-    common: TrainConfig, *, explicit: Sequence[str], names: Sequence[str], recipes: Sequence[Path]
+    common: TrainConfig, *, explicit: Collection[str], names: Sequence[str], recipes: Sequence[Path]
 ) -> dict[str, TrainConfig]:
     """Name -> configuration: one per architecture, one per recipe.
 
@@ -66,7 +53,7 @@ def candidates(
 
     Args:
         common: what all share.
-        explicit: fields of `common` that the caller has set.
+        explicit: what the caller has set; names that are no options of training are not looked at.
         names: architectures.
         recipes: files; a candidate is called by its file's stem.
     Raises: ConfigError: none or a double name, an unknown architecture, or a configuration that cannot be.
@@ -76,13 +63,15 @@ def candidates(
         raise ConfigError(
             f"compare: nothing to compare; give --architectures (of {common.family}: {known}) or --recipe FILE.yaml"
         )
+    if names and "architecture" in explicit:
+        raise ConfigError("compare: --architectures and --set architecture: give one of them, not both")
     changes: dict[str, dict[str, Any]] = {}
     for name in names:
         architectures.find(name, family=common.family)
         _add(changes, name, {"architecture": name})
-    kept = {name: getattr(common, name) for name in explicit}
+    kept = {name: getattr(common, name) for name in explicit if name in options.names(common.family)}
     for path in recipes:
-        _add(changes, path.stem, recipe(path, common.family) | kept)
+        _add(changes, path.stem, parameters.read_recipe(path, common.family) | kept)
     found = {}
     for name, change in changes.items():
         try:

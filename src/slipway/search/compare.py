@@ -3,7 +3,6 @@
 import csv
 import io
 import statistics
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 
 from slipway import metrics, provenance
 from slipway.data.dataset import Dataset
-from slipway.errors import SlipwayError
 from slipway.search import trial
+from slipway.search.failure import one_line, traced
 from slipway.search.folder import say
 from slipway.settings import Settings
 from slipway.store import files
@@ -72,30 +71,15 @@ def compare(
                 results.append(trial.run(dataset, replace(config, seed=seed), where, split=split, settings=settings))
             except Exception as exc:  # noqa: BLE001  # the table says it, the others go on, and the exit code tells
                 error = exc
-                say(f"compare: {name}, seed {seed} failed: {one_line(exc)}{_traced(exc, where)}")
+                say(f"compare: {name}, seed {seed} failed: {traced(exc, where)}")
                 break
         if error is not None:
             failures.append(error)
         rows.append(_row(name, config, results, error, folder))
     rows.sort(key=lambda row: (row["error"] != "", -(row["accuracy"] or 0), row["candidate"]))
-    made = Comparison(_title(dataset, split, seeds), _about(dataset, split, settings), rows, failures)
+    made = Comparison(_title(dataset, split, seeds), about(dataset, split, settings), rows, failures)
     _write(made, folder)
     return made
-
-
-def one_line(exc: Exception) -> str:
-    """An error in one line; one that is not ours with its class."""
-    lines = str(exc).strip().splitlines() or [""]
-    return lines[0] if isinstance(exc, SlipwayError) else f"{type(exc).__name__}: {lines[0]}"
-
-
-def _traced(exc: Exception, where: Path) -> str:
-    """Keep the traceback of an error that is not ours; where it is."""
-    if isinstance(exc, SlipwayError):
-        return ""
-    path = where / "error.txt"
-    files.write_bytes(path, "".join(traceback.format_exception(exc)).encode())
-    return f" ({path})"
 
 
 def _row(
@@ -127,7 +111,8 @@ def _title(dataset: Dataset, split: str, seeds: int) -> str:
     return f"{dataset.family} on {dataset.name}: accuracy on the {kind}{f', mean of {seeds} seeds' if seeds > 1 else ''}"
 
 
-def _about(dataset: Dataset, split: str, settings: Settings) -> dict[str, Any]:
+def about(dataset: Dataset, split: str, settings: Settings) -> dict[str, Any]:
+    """What numbers were made of: the data, the split, the code, the machine."""
     data = {"name": dataset.name, "fingerprint": dataset.fingerprint, "digest": files.read_manifest(dataset.path).digest}
     return {
         "family": dataset.family,

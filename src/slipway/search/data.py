@@ -10,7 +10,7 @@ from slipway.data.dataset import META, Dataset
 from slipway.data.datasets import DATASETS, entry_for, open_dataset
 from slipway.data.folders import open_path
 from slipway.data.prepare import PrepareConfig, prepare
-from slipway.errors import ConfigError, DataError
+from slipway.errors import ConfigError, DataError, NotFoundError, unknown
 from slipway.settings import Settings
 from slipway.store import files
 from slipway.store.uri import fetch
@@ -64,12 +64,28 @@ def prepared(family: str, asked: Mapping[str, Any], folder: Path, settings: Sett
     return prepare(raw, where, config)
 
 
+def parameters_of(source: str, **columns: str) -> dict[str, str]:
+    """The parameters that name the data: `dataset` for a known set, `data` for a path or URI, and columns that are given.
+
+    Raises: NotFoundError: there is no such set, file or folder; the message has the near match.
+    """
+    if source not in DATASETS and "://" not in source and not Path(source).expanduser().exists():
+        raise NotFoundError(f"{unknown('data set', source, DATASETS)}; nor is there such a file or folder")
+    given = {name: column for name, column in columns.items() if column}
+    return {"dataset" if source in DATASETS else "data": source, **given}
+
+
 def family_of(source: str) -> str:
-    """The family that a known data set or a prepared directory is of; empty for the user's own data."""
+    """The family that a known data set or a prepared directory is of.
+
+    Raises: ConfigError: the user's own data, which do not tell.
+    """
     if source in DATASETS:
         return DATASETS[source].families[0]
     path = Path(source).expanduser()
-    return Dataset.load(path).family if is_prepared(path) else ""
+    if not is_prepared(path):
+        raise ConfigError(f"--family: {source} does not tell what is to be learnt from it; give --family cv, defect or nlp")
+    return Dataset.load(path).family
 
 
 def _given(family: str, path: Path) -> Dataset:

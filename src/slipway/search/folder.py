@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from slipway.data.raw import slug
 from slipway.errors import ConflictError
 
 
@@ -26,6 +27,11 @@ def claimed(folder: Path) -> Iterator[Path]:
         yield folder
     finally:
         os.close(lock)
+
+
+def default(verb: str, source: str) -> Path:
+    """The folder of a verb and a data set, where no other is named: in the working directory."""
+    return Path(f"{verb}-{slug(Path(source).stem)}")
 
 
 def say(line: str) -> None:

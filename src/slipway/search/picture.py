@@ -26,8 +26,7 @@ def draw_comparison(title: str, rows: Sequence[Row]) -> bytes:
             )
             axes.annotate(row["candidate"], (row[key], row["accuracy"]), (6, 4), textcoords="offset points", fontsize=8)
         if shown:
-            axes.set_xscale("log")
-        axes.margins(x=0.25)
+            _logarithmic(axes, [row[key] for row in shown], room=1.5)
         axes.set(xlabel=label)
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("accuracy, 95 % interval")
@@ -63,10 +62,10 @@ def draw_study(title: str, label: str, trials: Sequence[Row], space: Mapping[str
         kept = [t for t in done if name in t["params"]]
         values = [t["params"][name] for t in kept]
         if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-            values = [str(v) for v in values]
+            values = ["none" if v is None else str(v) for v in values]
         axes.plot(values, [t["value"] for t in kept], "o", markersize=4)
         if space[name] and kept:
-            axes.set_xscale("log")
+            _logarithmic(axes, values, room=1.2)
         axes.set(xlabel=name, ylabel=label)
     for axes in panels[: 1 + len(names)]:
         axes.grid(alpha=0.3)
@@ -86,6 +85,20 @@ def _figure(width: float, height: float, title: str) -> Any:
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=10)
     return figure
+
+
+def _logarithmic(axes: Any, values: Sequence[float], *, room: float) -> None:
+    """A logarithmic x axis with plain numbers at it, a factor `room` beside the values, more on the right for their names."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    low, high = min(values), max(values)
+    low, high = low / room, high * room * (high / low) ** 0.1
+    wider = max(1.0, 6.3 * low / high) ** 0.5  # of 1, 2, 5, 10, two lie in every factor of 6.25
+    low, high = low / wider, high * wider
+    axes.set(xscale="log", xlim=(low, high))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 50 else (1,)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _png(figure: Any) -> bytes:

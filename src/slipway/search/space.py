@@ -1,7 +1,8 @@
 """What `tune` may vary: `key=low..high[,log]` or `key=a,b,c`, over options of training."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from slipway.errors import ConfigError, unknown
@@ -39,14 +40,18 @@ class Axis:
         return f"{self.low}..{self.high}{',log' if self.log else ''}"
 
 
-def parse(texts: Iterable[str], family: str) -> dict[str, Axis]:
+def parse(texts: Iterable[str], family: str, *, held: Collection[str] = ()) -> dict[str, Axis]:
     """Axes by name, in their order.
 
-    Raises: ConfigError: none, one twice, an unknown option (with the near match), or values it cannot have.
+    Args:
+        held: options that the caller has set to one value.
+    Raises: ConfigError: none, one twice, one of `held`, an unknown option (with the near match), or values it cannot have.
     """
     axes: dict[str, Axis] = {}
     for text in texts:
         axis = _axis(text, family)
+        if axis.name in held:
+            raise ConfigError(f"--space {axis.name}: is held by --set, too; give one of them")
         if axis.name in axes:
             raise ConfigError(f"--space {axis.name}: given twice; give each option once")
         axes[axis.name] = axis
@@ -69,7 +74,7 @@ def _axis(text: str, family: str) -> Axis:
         raise options.refuse("--space", name, options.names(family), family)
     kind, optional = recipe.types()[name]
     if ".." in values and kind in (int, float):
-        return _range(name, kind, values, where)
+        return _range(name, kind, values, where, family)
     choices = tuple(options.from_text(f"{where}: {name}", part.strip(), kind, optional) for part in values.split(","))
     if len(set(choices)) < max(2, len(choices)):
         raise ConfigError(f"{where}: needs two or more different values; a fixed one goes to --set; {FORMS}")
@@ -78,7 +83,7 @@ def _axis(text: str, family: str) -> Axis:
     return Axis(name, kind, choices=choices)
 
 
-def _range(name: str, kind: type, values: str, where: str) -> Axis:
+def _range(name: str, kind: type, values: str, where: str, family: str) -> Axis:
     ends, comma, word = values.partition(",")
     if comma and word.strip() != "log":
         raise ConfigError(f"{where}: only ',log' may follow a range, got ',{word}'; {FORMS}")
@@ -88,7 +93,7 @@ def _range(name: str, kind: type, values: str, where: str) -> Axis:
     if comma and not low > 0:  # type: ignore[operator]
         raise ConfigError(f"{where}: a logarithmic range must start above 0, got {low}")
     for end in (low, high):
-        _check(name, end, where, "")
+        _check(name, end, where, family)
     return Axis(name, kind, low, high, bool(comma))
 
 
@@ -101,6 +106,11 @@ def _check(name: str, value: Any, where: str, family: str) -> None:
     if (known := recipe.CHOICES.get(name)) and value not in known:
         raise ConfigError(unknown(where, value, known))
     low, high = recipe.RANGES.get(name, (value, value))
-    above_zero = recipe.ABOVE_ZERO.get(name)
-    if not low <= value <= high or (above_zero is not None and not 0 < value <= above_zero):
-        raise ConfigError(f"{where}: {value} is out of the range of {name}; `slipway options` says what it means")
+    if not low <= value <= high:
+        raise ConfigError(f"{where}: {name} must be {_from(f'at least {low:g}', high)}, got {value}")
+    if name in recipe.ABOVE_ZERO and not 0 < value <= recipe.ABOVE_ZERO[name]:
+        raise ConfigError(f"{where}: {name} must be {_from('above 0', recipe.ABOVE_ZERO[name])}, got {value}")
+
+
+def _from(low: str, high: float) -> str:
+    return low if high == inf else f"{low} and at most {high:g}"

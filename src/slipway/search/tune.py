@@ -1,15 +1,17 @@
 """An Optuna study over options of training: each trial is one training, judged on validation, the hopeless ones cut short."""
 
 import json
+import random
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from slipway.data.dataset import Dataset
-from slipway.errors import ConfigError, ConflictError
-from slipway.search.compare import one_line
+from slipway.errors import ConfigError, ConflictError, SlipwayError, unknown
+from slipway.models import architectures
+from slipway.search.failure import traced
 from slipway.search.folder import say
 from slipway.search.space import Axis, typed
 from slipway.settings import Settings
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
 
     from slipway.training.history import EpochRecord
 
-METRICS = {"accuracy": ("val_accuracy", "maximize"), "log_loss": ("val_loss", "minimize")}
+METRICS: dict[str, tuple[str, Literal["minimize", "maximize"]]] = {
+    "accuracy": ("val_accuracy", "maximize"),
+    "log_loss": ("val_loss", "minimize"),
+}
 """Metric -> its name in the history of a training, and which way is better."""
 DATABASE = "study.db"
 _ABOUT = "about"
@@ -35,13 +40,13 @@ class Tuned:
     """What a study came to."""
 
     trials: list[dict[str, Any]]
-    """In their order: number, state (complete, pruned, failed), value, epochs, seconds, params, error."""
+    """In their order: number, state (complete, pruned, failed), value, epochs, best_epoch, seconds, params, error."""
     best: dict[str, Any] | None
     """One of `trials`; None when none was completed."""
-    config: TrainConfig | None
+    checkpoint: Path | None
     """The best one's."""
-    failures: list[str]
-    """One line each."""
+    ours: bool
+    """Whether a trial failed by an error that is none of SlipwayError: a mistake of ours, not a setting that cannot be."""
 
 
 def tune(
@@ -67,14 +72,18 @@ def tune(
         metric: a name in METRICS, of the epoch that training keeps.
         timeout_s: seconds after which no further trial starts.
         pruner: None: the median of the other trials at the same epoch, from the fifth trial on.
-    Raises: ConflictError: the folder's study is of other data, settings or options.
+    Raises:
+        ConflictError: the folder's study is of other data, settings or options.
+        ConfigError: optuna is not installed.
     """
-    import optuna
-
+    try:
+        import optuna
+    except ImportError as exc:
+        raise ConfigError(f"tune: optuna cannot be imported ({exc}); install slipway[search]") from exc
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     started = time.monotonic()
     study = optuna.create_study(
-        study_name=folder.name,
+        study_name="tune",
         storage=f"sqlite:///{folder.absolute() / DATABASE}",
         direction=METRICS[metric][1],
         pruner=pruner or optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=max(1, common.epochs // 5)),
@@ -85,12 +94,11 @@ def tune(
         if timeout_s is not None and time.monotonic() - started > timeout_s:
             say(f"tune: time is up after {len(ended)} of {trials} trials; the same call goes on")
             break
-        study.sampler = optuna.samplers.TPESampler(seed=common.seed * 100_003 + len(study.trials))
         trial = _next(study)
         _try(study, trial, dataset, common, space, folder, metric, settings)
         _tell(study.trials[trial.number], trials, metric)
         _keep_best(study, folder)
-    return _tuned(study, common)
+    return _tuned(study, folder)
 
 
 def _next(study: "Study") -> "Trial":
@@ -119,36 +127,58 @@ def _try(
 
     from slipway.training.train import train
 
-    where = _folder(folder, trial.number)
-    key = METRICS[metric][0]
-    known = set(study.trials[trial.number].intermediate_values)
-
-    def watch(record: "EpochRecord") -> None:
-        if record.epoch not in known:
-            trial.report(getattr(record, key), record.epoch)
-        if trial.should_prune():
-            raise TrialPruned(f"after epoch {record.epoch}")
-
-    params = typed({name: axis.suggest(trial) for name, axis in space.items()})
+    where, key = _folder(folder, trial.number), METRICS[metric][0]
+    earlier = study.trials[trial.number]
+    started = time.monotonic() - earlier.user_attrs.get("seconds", 0.0)
+    params = _proposed(study, trial, space, common.seed)
     say(f"tune: trial {trial.number}: {', '.join(f'{name} {_short(value)}' for name, value in params.items())}")
+    told: dict[str, Any] = {}
+    value, left, failure = None, where, None
     try:
         config = replace(common, **params)
+        last = _epochs(config)
+
+        def watch(record: "EpochRecord") -> None:
+            trial.set_user_attr("seconds", time.monotonic() - started)
+            if record.epoch not in earlier.intermediate_values:
+                trial.report(getattr(record, key), record.epoch)
+            if record.epoch < last and trial.should_prune():
+                raise TrialPruned(f"after epoch {record.epoch}")
+
         checkpoint = where / "checkpoint"
         if not (checkpoint / files.MANIFEST).is_file():
             store = LocalStore(where / "state")
             train(dataset, config, checkpoint, store=store, cache=settings.home / "cache", on_epoch=watch)
         best = json.loads((checkpoint / "model.json").read_text(encoding="utf-8"))["best"]
+        state, value, left, told = TrialState.COMPLETE, float(best[key]), where / "state", {"epoch": int(best["epoch"])}
     except TrialPruned:
-        files.discard(where)
-        study.tell(trial, state=TrialState.PRUNED)
+        state = TrialState.PRUNED
     except Exception as exc:  # noqa: BLE001  # one that cannot be trained is a result, too; the table and the exit code tell
-        files.discard(where)
-        trial.set_user_attr("error", one_line(exc))
-        study.tell(trial, state=TrialState.FAIL)
-    else:
-        files.discard(where / "state")
-        trial.set_user_attr("epoch", int(best["epoch"]))
-        study.tell(trial, float(best[key]))
+        state, failure = TrialState.FAIL, exc
+    files.discard(left)
+    if failure is not None:
+        told = {"error": traced(failure, where), "ours": not isinstance(failure, SlipwayError)}
+    for name, said in told.items():
+        trial.set_user_attr(name, said)
+    study.tell(trial, value, state=state)
+
+
+def _proposed(study: "Study", trial: "Trial", space: Mapping[str, Axis], seed: int) -> dict[str, Any]:
+    """A value of every axis. Each has a sampler of its own, so that it does not matter whether a kill came in between."""
+    from optuna.samplers import TPESampler
+
+    params = {}
+    for name, axis in space.items():
+        own = random.Random(f"{seed} {trial.number} {name}").getrandbits(32)
+        study.sampler = TPESampler(seed=own, multivariate=False, constant_liar=False)
+        params[name] = axis.suggest(trial)
+    return typed(params)
+
+
+def _epochs(config: TrainConfig) -> int:
+    """How many epochs a training has at most, counted as its observer is told of them."""
+    fitted_once = architectures.find(config.resolved_architecture).input == "tfidf"
+    return 1 if fitted_once else config.epochs * len(config.members)
 
 
 def _about(dataset: Dataset, common: TrainConfig, space: Mapping[str, Axis], metric: str) -> dict[str, Any]:
@@ -188,18 +218,18 @@ def _keep_best(study: "Study", folder: Path) -> None:
 def _tell(trial: "FrozenTrial", trials: int, metric: str) -> None:
     said = _row(trial)
     value = "" if said["value"] is None else f", {metric} {said['value']:.4f}"
-    say(
-        f"tune: trial {trial.number} ({trial.number + 1} of {trials}) {said['state']}{value}{said['error'] and ': ' + said['error']}"
-    )
+    error = f": {said['error']}" if said["error"] else ""
+    say(f"tune: trial {trial.number} ({trial.number + 1} of {trials}) {said['state']}{value}{error}")
 
 
-def _tuned(study: "Study", common: TrainConfig) -> Tuned:
-    rows = [_row(trial) for trial in study.trials if trial.state.is_finished()]
-    best = config = None
-    if any(row["state"] == "complete" for row in rows):
-        best = next(row for row in rows if row["number"] == study.best_trial.number)
-        config = replace(common, **best["params"])
-    return Tuned(rows, best, config, [row["error"] for row in rows if row["error"]])
+def _tuned(study: "Study", folder: Path) -> Tuned:
+    ended = [trial for trial in study.trials if trial.state.is_finished()]
+    ours = any(trial.user_attrs.get("ours") for trial in ended)
+    rows = [_row(trial) for trial in ended]
+    if not any(row["state"] == "complete" for row in rows):
+        return Tuned(rows, None, None, ours)
+    best = next(row for row in rows if row["number"] == study.best_trial.number)
+    return Tuned(rows, best, _folder(folder, best["number"]) / "checkpoint", ours)
 
 
 def _row(trial: "FrozenTrial") -> dict[str, Any]:
@@ -209,7 +239,8 @@ def _row(trial: "FrozenTrial") -> dict[str, Any]:
         "state": state,
         "value": trial.value,
         "epochs": max(trial.intermediate_values, default=0),
-        "seconds": trial.duration.total_seconds() if trial.duration else None,
+        "best_epoch": trial.user_attrs.get("epoch"),
+        "seconds": float(trial.user_attrs.get("seconds", 0)),
         "params": typed(trial.params),
         "error": str(trial.user_attrs.get("error", "")),
     }
@@ -225,8 +256,6 @@ def _short(value: Any) -> str:
 
 def checked_metric(metric: str) -> str:
     """The metric's name. Raises: ConfigError: there is no such metric."""
-    from slipway.errors import unknown
-
     if metric not in METRICS:
         raise ConfigError(unknown("--metric", metric, METRICS))
     return metric
