@@ -60,7 +60,7 @@ def pipeline(
         weight_decay: Decoupled weight decay.
         label_smoothing: Share of the target spread over the other classes, 0 to below 1.
         augment: Vary the training items (shifts, flips).
-        precision: Arithmetic of training: fp32, bf16 or fp16.
+        precision: Arithmetic of training: fp32, bf16, fp16, or auto for bf16 where the device multiplies it.
         device: auto, cpu or cuda.
         deterministic: Same seed, same bits, on the same processor and number of threads.
         options: Further options of training, by name; `slipway options defect` lists them.

@@ -12,6 +12,8 @@ from collections import defaultdict
 import torch
 from torch import Tensor
 
+from slipway.models.runtime import multiplies_bfloat16
+
 A, B, C = 3.4445, -4.7750, 2.0315
 """Coefficients of the source: the steepest slope at 0 with which the iteration stays near 1."""
 STEPS = 5
@@ -53,8 +55,7 @@ def step(
 
 def dtype_on(device: torch.device) -> torch.dtype:
     """bfloat16, as published, where the device multiplies it; float32 elsewhere, since emulation is slower than that."""
-    fast = device.type == "cuda" or torch.cpu.get_capabilities().get("avx512_bf16", False)
-    return torch.bfloat16 if fast else torch.float32
+    return torch.bfloat16 if multiplies_bfloat16(device.type) else torch.float32
 
 
 def orthogonalise(matrices_NRC: Tensor, dtype: torch.dtype) -> Tensor:

@@ -16,7 +16,7 @@ from torch import nn
 from slipway.data.dataset import Dataset
 from slipway.errors import ConfigError, DataError
 from slipway.models import architectures
-from slipway.models.runtime import pick_device, torch_session
+from slipway.models.runtime import pick_device, pick_precision, torch_session
 from slipway.models.voting import Voting
 from slipway.preprocess import Preprocess
 from slipway.store import files
@@ -74,7 +74,8 @@ def train(
     """See `train.train`; every worker calls it, and gets the same."""
     from slipway.training.teacher import soft_targets
 
-    config = config.resolve(device=pick_device(config.device))
+    device = pick_device(config.device)
+    config = config.resolve(device=device, precision=pick_precision(config.precision, device))
     digest = files.read_manifest(dataset.path).digest
     if workers.same(digest.encode()) != digest.encode():
         raise DataError(f"{dataset.path}: worker {workers.rank} has another data set there than worker 0; give all the same")

@@ -11,7 +11,7 @@ from slipway.errors import ConfigError, unknown
 from slipway.models import architectures, families
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "precision": ("fp32", "bf16", "fp16"),
+    "precision": ("auto", "fp32", "bf16", "fp16"),
     "device": ("auto", "cpu", "cuda"),
     "optimizer": ("adamw", "sgd", "muon"),
     "schedule": ("cosine", "one_cycle", "linear", "plateau", "constant"),
@@ -129,7 +129,8 @@ class TrainConfig:
 
     # precision, device, reproducibility
     precision: str = "fp32"
-    """Arithmetic of training: `fp32`, `bf16` or `fp16` (CUDA only, with loss scaling). Validation is always fp32, as served."""
+    """Arithmetic of training: `fp32`, `bf16`, `fp16` (CUDA only, with loss scaling), or `auto`: bf16 where the device multiplies
+    it, else fp32. Validation is always fp32, as served."""
     device: str = "auto"
     """`auto` (CUDA where there is one), `cpu` or `cuda`."""
     compile: bool = False
@@ -216,14 +217,14 @@ class TrainConfig:
         """Architectures of the ensemble; one when there is none."""
         return [self.resolved_architecture, *(name.strip() for name in self.ensemble.split(",") if name.strip())]
 
-    def resolve(self, *, device: str) -> "TrainConfig":
-        """The configuration with nothing left open: architecture and device by name.
+    def resolve(self, *, device: str, precision: str) -> "TrainConfig":
+        """The configuration with nothing left open: architecture, device and precision by name.
 
         Raises: ConfigError: fp16, and the device turned out to be the CPU.
         """
-        if self.precision == "fp16" and device == "cpu":
+        if precision == "fp16" and device == "cpu":
             raise ConfigError(FP16_ON_CPU)
-        return replace(self, architecture=self.resolved_architecture, device=device)
+        return replace(self, architecture=self.resolved_architecture, device=device, precision=precision)
 
 
 @cache

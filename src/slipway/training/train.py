@@ -84,7 +84,7 @@ def _tfidf(dataset: Dataset, config: TrainConfig, cache: Path | None, on_epoch: 
     from slipway.training.teacher import soft_targets
     from slipway.training.text import fit_tfidf
 
-    config = config.resolve(device="cpu")
+    config = config.resolve(device="cpu", precision="fp32")
     train, validation = ((dataset.texts(split), dataset.label_indices(split)) for split in ("train", "validation"))
     soft_NK = soft_targets(dataset, config, cache=cache) if config.teacher else None
     model, preprocess, record = fit_tfidf(train, validation, dataset.labels, config, soft_NK=soft_NK)

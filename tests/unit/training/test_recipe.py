@@ -30,11 +30,11 @@ def test_settings_out_of_range_are_refused_by_name(change, message):
 
 def test_fp16_is_refused_when_auto_turns_out_to_be_the_cpu():
     with pytest.raises(ConfigError, match="needs a CUDA device"):
-        TrainConfig(family="cv", precision="fp16").resolve(device="cpu")
+        TrainConfig(family="cv", precision="fp16").resolve(device="cpu", precision="fp16")
 
 
 def test_an_empty_architecture_is_the_familys_own():
-    assert TrainConfig(family="defect").resolve(device="cpu").architecture == "defect_small"
+    assert TrainConfig(family="defect").resolve(device="cpu", precision="fp32").architecture == "defect_small"
 
 
 def test_the_rate_rises_to_its_peak_and_falls_to_nothing():

@@ -67,7 +67,7 @@ def test_a_damaged_state_is_told_and_training_starts_anew(tmp_path, capfd):
     dataset = datasets.images(tmp_path / "data")
     settings = config("custom_cnn", tmp_path)
     store = open_store(str(tmp_path / "store"))
-    key = run_key(settings.resolve(device="cpu"), files.read_manifest(dataset.path).digest)
+    key = run_key(settings.resolve(device="cpu", precision="fp32"), files.read_manifest(dataset.path).digest)
     store.put_bytes(f"checkpoints/{key}/state.safetensors", b"nonsense")
     seen = []
     train(dataset, settings, tmp_path / "out", store=store, on_epoch=seen.append)
