@@ -16,7 +16,7 @@ SLIPWAY := .venv/bin/slipway
 PYTEST_ARGS ?=
 PYTEST := $(PY) -m pytest $(PYTEST_ARGS)
 
-.PHONY: help setup setup-dev pipeline-run train serve mlflow-ui compile check fmt lock minio test test-all bench wheel clean
+.PHONY: help setup setup-dev pipeline-run train serve mlflow-ui compile check fmt lock minio test test-all bench bench-training wheel clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,8 +66,11 @@ test-all: setup-dev ## All of it: kill matrix, all families, S3 (where Go is), a
 	@if command -v go >/dev/null; then $(MAKE) --no-print-directory minio; else echo "no Go here: the S3 tests will be skipped"; fi
 	@$(PYTEST) -m 'not e2e and not gpu and not bench'
 
-bench: setup-dev ## Measure start-up, and what the local runner adds to a step: n and spread beside each number
-	@$(PYTEST) -m bench -s tests/benchmarks
+bench: setup-dev ## Measure speed, minutes: n and spread beside each number
+	@$(PYTEST) -m 'bench and not quality' -s tests/benchmarks
+
+bench-training: setup-dev ## Train on the real data under SLIPWAY_DATA, hours; PYTEST_ARGS='-k NAME' for one row; goes on after a kill
+	@$(PYTEST) -m quality -s tests/benchmarks
 
 wheel: setup ## Build the wheel into dist/
 	@$(PY) -m hatchling build -t wheel
