@@ -6,6 +6,7 @@ Variables that libraries own, and that we pass through untouched:
     KUBECONFIG                                                               the cluster (kubernetes)
     HF_HOME, HF_HUB_OFFLINE                                                  hub cache (transformers)
     OMP_NUM_THREADS, OMP_WAIT_POLICY                                         threads of numeric libraries (torch)
+    MASTER_ADDR, MASTER_PORT, WORLD_SIZE, LOCAL_RANK                         set by torchrun: where processes meet (torch)
 """
 
 import os
@@ -41,7 +42,10 @@ class Settings:
     serve_image: str
     """SLIPWAY_SERVE_IMAGE: the slipway-serve image by digest, named by InferenceServices. Default: the runtime's own."""
     threads: int
-    """SLIPWAY_THREADS: threads of onnxruntime and torch. Default: the cores this process may use."""
+    """SLIPWAY_THREADS: threads of onnxruntime and torch. Default: the cores this process may use, shared fairly with those
+    that torchrun started beside it (LOCAL_WORLD_SIZE)."""
+    rank: int
+    """RANK, where torchrun started this process: only 0 writes and prints. Default 0."""
 
 
 def load(env: Mapping[str, str] | None = None) -> Settings:
@@ -53,7 +57,9 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
 
     env = os.environ if env is None else env
     home = Path(env.get("SLIPWAY_HOME") or Path.home() / ".slipway").expanduser().absolute()
-    threads = env.get("SLIPWAY_THREADS") or str(len(os.sched_getaffinity(0)))
+    launched = "TORCHELASTIC_RUN_ID" in env  # by torchrun; others set RANK too, and mean something else
+    beside = int(env.get("LOCAL_WORLD_SIZE", 1)) if launched else 1
+    threads = env.get("SLIPWAY_THREADS") or str(max(1, len(os.sched_getaffinity(0)) // beside))
     if not threads.isdigit() or int(threads) < 1:
         raise ConfigError(f"SLIPWAY_THREADS: must be a whole number >= 1, got '{threads}'")
     data = env.get("SLIPWAY_DATA")
@@ -70,4 +76,5 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         train_image=env.get("SLIPWAY_TRAIN_IMAGE", ""),
         serve_image=env.get("SLIPWAY_SERVE_IMAGE", ""),
         threads=int(threads),
+        rank=int(env.get("RANK", 0)) if launched else 0,
     )

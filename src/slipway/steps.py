@@ -6,6 +6,7 @@ record (`runs/<run id>/<step>.json` in the store) and leaves a complete output d
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -75,14 +76,24 @@ def prepare_data(
 
 
 def train(
-    *, dataset: Path, out: Path, model_name: str, run_id: str, options: Mapping[str, Any] | None = None, **fields: Any
+    *,
+    dataset: Path,
+    out: Path,
+    model_name: str,
+    run_id: str,
+    options: Mapping[str, Any] | None = None,
+    publish: str = "",
+    **fields: Any,
 ) -> dict[str, float]:
     """Train a model on a prepared data set and write its checkpoint; continues where a killed run stopped.
 
+    Of the processes that torchrun starts, the first writes and keeps the record; the others only help.
+
     Args:
+        publish: s3:// URI where the checkpoint goes as well; empty means nowhere.
         fields: of `training.recipe.TrainConfig`, without `family`, which the data set knows.
         options: further fields, as KFP hands them on: whole numbers may have become floats.
-    Returns: the best epoch's metrics.
+    Returns: the best epoch's metrics; nothing where another process writes.
     Raises: ConfigError: a field is unknown, out of range, or given in both.
     """
     from slipway.data.dataset import Dataset
@@ -97,13 +108,19 @@ def train(
         raise ConfigError(f"options: {', '.join(sorted(twice))} has a parameter of its own; set it there")
     asked = fields | further
     config = configured(prepared.family, {"threads": settings.threads} | asked, where="options")
+    run_training = partial(
+        train_, prepared, config, out, store=open_store(settings.store), cache=settings.home / "cache", publish=publish
+    )
+    if settings.rank:
+        run_training()
+        return {}
     inputs = {"dataset": files.read_manifest(dataset).digest}
     with _recorded("train", run_id, inputs, asked) as record:
         name = model_name or _default_name(prepared.family, prepared.name)
         with _tracked(run_id, name) as run:
             run.log_params({**asked, "data": prepared.name, "data_fingerprint": prepared.fingerprint})
             with EpochLog(run) as log:
-                train_(prepared, config, out, store=open_store(settings.store), cache=settings.home / "cache", on_epoch=log)
+                run_training(on_epoch=log)
             run.log_files(out / "training_history.png")
         record.outputs["checkpoint"] = files.read_manifest(out).digest
         record.metrics.update(_read_json(out / "model.json")["best"])

@@ -81,6 +81,17 @@ def open_store(uri: str) -> Store:
     return local.LocalStore(local.parse(uri))
 
 
+def locate(uri: str) -> tuple[Store, str]:
+    """The store that an artifact's s3:// URI lies in, and its key there.
+
+    Raises: ConfigError: the URI names a bucket, or is malformed.
+    """
+    root, _, key = uri.rstrip("/").rpartition("/")
+    if root in ("s3:/", "s3:"):
+        raise ConfigError(f"'{uri}': names a bucket, not an artifact; give s3://bucket/path/to/artifact")
+    return open_store(root), keys.checked(key)
+
+
 def fetch(uri: str, into: Path) -> Path:
     """A verified local directory of the artifact at `uri`.
 
@@ -98,11 +109,8 @@ def fetch(uri: str, into: Path) -> Path:
             raise NotFoundError(f"{path}: no such directory; give the path or s3:// URI of a complete artifact")
         files.verify(path)
         return path
-    root, _, key = uri.rstrip("/").rpartition("/")
-    if root in ("s3:/", "s3:"):
-        raise ConfigError(f"'{uri}': names a bucket, not an artifact; give s3://bucket/path/to/artifact")
-    store = open_store(root)
-    digest = store.manifest(keys.checked(key)).digest
+    store, key = locate(uri)
+    digest = store.manifest(key).digest
     target = into / digest
     if _valid(target, digest):
         return target

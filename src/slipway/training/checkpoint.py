@@ -12,6 +12,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from slipway.errors import NotFoundError, StoreError
+from slipway.training.distributed import ALONE, Workers
 from slipway.training.history import EpochRecord
 from slipway.training.loop import Parts, State
 from slipway.training.recipe import TrainConfig
@@ -24,10 +25,10 @@ _NUMBERS = "numbers"
 
 
 class StoredState:
-    """The state of one run, in the store below checkpoints/<key>/."""
+    """The state of one run, in the store below checkpoints/<key>/. Of several workers the first reads it, for all."""
 
-    def __init__(self, store: "Store", key: str) -> None:
-        self._store, self._prefix = store, f"checkpoints/{key}"
+    def __init__(self, store: "Store", key: str, workers: Workers = ALONE) -> None:
+        self._store, self._prefix, self._workers = store, f"checkpoints/{key}", workers
         self._state = f"{self._prefix}/state.safetensors"
 
     def save(self, state: State, parts: Parts) -> None:
@@ -57,15 +58,22 @@ class StoredState:
 
     def load(self) -> "Loaded | None":
         """The state that was kept; None when there is none, or none that can be read."""
-        try:
-            tensors = load(self._store.get_bytes(self._state))
-            numbers = json.loads(bytes(tensors.pop(_NUMBERS).tolist()))
-        except NotFoundError:
+        content = self._workers.same(self._content() if self._workers.rank == 0 else None)
+        if content is None:
             return None
+        try:
+            tensors = load(content)
+            numbers = json.loads(bytes(tensors.pop(_NUMBERS).tolist()))
         except (SafetensorError, KeyError, ValueError) as exc:
             sys.stderr.write(f"{self._store.uri}/{self._state}: cannot be read ({exc}); training starts anew\n")
             return None
         return Loaded(tensors, numbers)
+
+    def _content(self) -> bytes | None:
+        try:
+            return self._store.get_bytes(self._state)
+        except NotFoundError:
+            return None
 
     def clear(self) -> None:
         """Remove the state: the checkpoint it led to is complete."""

@@ -8,11 +8,14 @@ One process is the ordinary case and needs none of it: `ALONE`.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+
+from slipway.errors import ConfigError, StepFailedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,15 @@ class Workers:
         tensor = torch.tensor(numbers, dtype=torch.float64, device=_device())
         torch.distributed.all_reduce(tensor)
         return [float(value) for value in tensor.cpu()]
+
+    def same(self, value: bytes | None) -> bytes | None:
+        """The first process's value, at every process; each must call it."""
+        if self.size == 1:
+            return value
+        box: list[Any] = [value]
+        torch.distributed.broadcast_object_list(box, src=0, device=_device())
+        content: bytes | None = box[0]
+        return content
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """The model with gradients averaged over the processes; the same parameters."""
@@ -57,16 +69,27 @@ def joined(device: str) -> Iterator[Workers]:
 
     Args:
         device: `cuda` (one GPU a process, NCCL) or `cpu` (gloo).
+    Raises:
+        ConfigError: this machine has fewer GPUs than processes.
+        StepFailedError: another process ended before its time; torchrun says which, and ends this one too.
     """
     if not launched():
         yield ALONE
         return
-    torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo")
-    rank, size = torch.distributed.get_rank(), torch.distributed.get_world_size()
     if device == "cuda":
-        torch.cuda.set_device(torch.distributed.get_node_local_rank(fallback_rank=rank))
+        here, gpus = torch.distributed.get_node_local_rank(), torch.cuda.device_count()
+        if here >= gpus:
+            raise ConfigError(
+                f"workers: process {here + 1} of this machine has no GPU of its own, there are {gpus}; start {gpus}"
+            )
+        torch.cuda.set_device(here)
+    torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo")
     try:
-        yield Workers(rank, size)
+        yield Workers(torch.distributed.get_rank(), torch.distributed.get_world_size())
+    except RuntimeError as exc:
+        if not isinstance(exc, torch.distributed.DistError) and "gloo" not in str(exc):
+            raise
+        raise StepFailedError("training: another worker is gone, so this one ends; run the same again, it goes on") from exc
     finally:
         torch.distributed.destroy_process_group()
 

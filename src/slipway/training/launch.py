@@ -22,23 +22,29 @@ from slipway.errors import ConfigError, SlipwayError, StepFailedError
 from slipway.training.history import EpochRecord
 from slipway.training.recipe import TrainConfig
 
-LAST_WORDS_S = 5.0
-"""How long a worker that failed waits for being ended together with the others."""
-
 
 def launch(
-    dataset: Path, config: TrainConfig, out: Path, *, store: str, cache: str, on_epoch: Callable[[EpochRecord], None] | None
+    dataset: Path,
+    config: TrainConfig,
+    out: Path,
+    *,
+    store: str,
+    cache: str,
+    publish: str,
+    on_epoch: Callable[[EpochRecord], None] | None,
 ) -> None:
     """Train with `config.workers` processes; returns when the checkpoint is at `out`.
 
     Args:
         store: URI of the store that keeps the state; empty keeps none.
         cache: folder for fetched teachers; empty allows none.
+        publish: see `train.train`.
     Raises:
         ConfigError, DataError …: what the first worker that failed raised.
         StepFailedError: a worker was killed; the message names it and the signal. The same call goes on.
     """
-    request = {"dataset": str(dataset), "out": str(out), "store": store, "cache": cache, "config": asdict(config)}
+    request: dict[str, Any] = {"dataset": str(dataset), "out": str(out), "store": store, "cache": cache, "publish": publish}
+    request["config"] = asdict(config)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "request.json"
         path.write_text(json.dumps(request), encoding="utf-8")
@@ -98,8 +104,6 @@ def work(request: Path) -> int:
     from slipway.training.train import train
 
     before_torch()
-    import torch
-
     config = TrainConfig(**asked["config"])
     share = max(1, (config.threads or os.cpu_count() or 1) // config.workers)
     try:
@@ -109,15 +113,14 @@ def work(request: Path) -> int:
             Path(asked["out"]),
             store=open_store(asked["store"]) if asked["store"] else None,
             cache=Path(asked["cache"]) if asked["cache"] else None,
+            publish=asked["publish"],
             on_epoch=lambda record: say(asdict(record)),
         )
+    except StepFailedError as exc:  # of another worker's end, of which the launcher knows more
+        sys.stderr.write(f"{exc}\n")
+        return 1
     except SlipwayError as exc:
         say({"rank": -1, "error": type(exc).__name__, "message": str(exc)[:2000]})
-        return 1
-    except RuntimeError as exc:
-        if not isinstance(exc, torch.distributed.DistError) and "gloo" not in str(exc):
-            raise
-        sys.stderr.write("training: another worker is gone, so this one ends\n")
         return 1
     return 0
 

@@ -2,14 +2,17 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slipway import settings
 from slipway.data.dataset import Dataset
 from slipway.errors import DataError
 from slipway.models import architectures
-from slipway.models.runtime import before_torch
+from slipway.models.runtime import before_torch, pick_device
 from slipway.store import files
+from slipway.store.uri import locate
 from slipway.training import result
 from slipway.training.history import EpochRecord
 from slipway.training.recipe import TrainConfig
@@ -27,6 +30,7 @@ def train(
     *,
     store: "Store | None" = None,
     cache: Path | None = None,
+    publish: str = "",
     on_epoch: Observer | None = None,
 ) -> Path:
     """Train a model and write its checkpoint, complete or not at all.
@@ -37,15 +41,18 @@ def train(
     Args:
         store: keeps the state after each epoch; the same call after a kill goes on from there, and ends with the
             weights of an uninterrupted run. None keeps nothing.
+        publish: s3:// URI where the checkpoint goes as well, before the state is removed; empty means nowhere.
         cache: where a teacher from a store is fetched to; None allows local teachers only.
         on_epoch: called after every epoch trained by this call. The epochs of an ensemble's members are numbered on.
     Returns: `out`.
     Raises:
         ConfigError: a setting does not fit the data or this machine, or the loss stopped being a number.
         DataError: the data set is of another family, or a split is empty.
+        ConflictError: another artifact is at `publish`.
         StepFailedError: one of several workers was killed.
     """
     started = time.perf_counter()
+    write = partial(_write, out, dataset, publish=publish, started=started)
     entry = architectures.find(config.resolved_architecture, family=config.family)
     if dataset.family != config.family:
         raise DataError(
@@ -55,7 +62,8 @@ def train(
         if not len(dataset.label_indices(split)):
             raise DataError(f"{dataset.path}: no items in the {split} split; give more data or another split")
     if entry.input == "tfidf":
-        _write(out, dataset, _tfidf(dataset, config, cache, on_epoch), started)
+        if settings.load().rank == 0:  # one process is enough; others that torchrun started have nothing to do
+            write(_tfidf(dataset, config, cache, on_epoch))
         return out
     before_torch()
     from slipway.training import networks
@@ -65,18 +73,21 @@ def train(
         from slipway.training.launch import launch
 
         uri = store.uri if store else ""
-        launch(dataset.path, config, out, store=uri, cache=str(cache or ""), on_epoch=on_epoch)
+        launch(dataset.path, config, out, store=uri, cache=str(cache or ""), publish=publish, on_epoch=on_epoch)
         return out
-    with joined(config.device) as workers, networks.observed(config, on_epoch, workers) as observer:
+    with joined(pick_device(config.device)) as workers, networks.observed(config, on_epoch, workers) as observer:
         trained = networks.train(dataset, config, store, cache, observer, workers)
         if workers.rank == 0:
-            _write(out, dataset, trained, started)
+            write(trained)
     return out
 
 
-def _write(out: Path, dataset: Dataset, trained: result.Trained, started: float) -> None:
+def _write(out: Path, dataset: Dataset, trained: result.Trained, *, publish: str, started: float) -> None:
     with files.atomic_dir(out) as scratch:
         result.write(scratch, dataset, trained, time.perf_counter() - started)
+    if publish:
+        store, key = locate(publish)
+        store.put_dir(out, key)
     trained.clear()
 
 
