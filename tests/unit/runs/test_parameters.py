@@ -10,7 +10,7 @@ ALL = [(family, preset) for family in families() for preset in presets(family)]
 
 def test_every_family_has_its_presets():
     assert families() == ["cv", "defect", "nlp"]
-    assert {family: presets(family) for family in families()} == {f: ["full", "quick"] for f in families()}
+    assert all({"full", "quick"} <= set(presets(family)) for family in families())
 
 
 @pytest.mark.parametrize(("family", "preset"), ALL)
