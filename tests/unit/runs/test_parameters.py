@@ -4,6 +4,7 @@ import pytest
 
 from slipway.errors import ConfigError
 from slipway.runs.parameters import families, parameters, presets, resolve
+from slipway.training import options
 
 ALL = [(family, preset) for family in families() for preset in presets(family)]
 
@@ -25,7 +26,7 @@ def test_a_preset_holds_only_what_differs(family, preset):
 
     content = _preset(family, preset)
     sections = [content.pop(OWN, {}), *content.pop(SETS, {}).values()]
-    defaults = resolve(family, preset="", values={})
+    defaults = dict(options.defaults()) | resolve(family, preset="", values={})
     assert {k for k, v in content.items() if v == defaults[k]} == set()
     for section in sections:
         assert {k for k, v in section.items() if v == (defaults | content)[k]} == set()
