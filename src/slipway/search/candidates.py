@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from slipway.data.datasets import entry_for
 from slipway.errors import ConfigError
 from slipway.models import architectures
 from slipway.runs import parameters
@@ -23,9 +24,13 @@ def asked(family: str, *, preset: str, values: Mapping[str, str], verb: str) -> 
     Args:
         values: texts of `--set`, and of the flags that name data.
         verb: who asks, for the error.
-    Raises: ConfigError: as `runs.parameters.resolve`; or a name is about what comes after training.
+    Raises:
+        ConfigError: as `runs.parameters.resolve`; or a name is about what comes after training.
+        NotFoundError, DataError: there is no such data set, or it does not suit the family.
     """
     resolved = parameters.resolve(family, preset=preset, values=values)
+    if not resolved["data"]:
+        entry_for(resolved["dataset"], family)
     useful = {*ASKED, *options.names(family)}
     if useless := [name for name in values if name not in useful]:
         raise ConfigError(

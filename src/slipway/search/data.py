@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from slipway.data.dataset import META, Dataset
-from slipway.data.datasets import DATASETS, entry_for, open_dataset
+from slipway.data.datasets import DATASETS, open_dataset
 from slipway.data.folders import open_path
 from slipway.data.prepare import PrepareConfig, prepare
 from slipway.errors import ConfigError, DataError, NotFoundError, unknown
@@ -42,7 +42,6 @@ def prepared(family: str, asked: Mapping[str, Any], folder: Path, settings: Sett
     request = {"family": family, **{name: asked[name] for name in ASKED if name in asked}}
     where = folder / (hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:12])
     if not data:
-        entry_for(request["dataset"], family)
         try:
             return Dataset.load(where, verify=True)
         except DataError:

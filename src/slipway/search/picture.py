@@ -20,7 +20,7 @@ def draw_comparison(title: str, rows: Sequence[Row]) -> bytes:
     panels = figure.subplots(1, 2, sharey=True)
     for axes, key, label in zip(panels, ("cpu_ms", "train_s"), ("CPU latency of one item (ms)", "training (s)"), strict=True):
         for i, row in enumerate(shown):
-            reach = [[row["accuracy"] - row["accuracy_low"]], [row["accuracy_high"] - row["accuracy"]]]
+            reach = [[max(0.0, row["accuracy"] - row["accuracy_low"])], [max(0.0, row["accuracy_high"] - row["accuracy"])]]
             axes.errorbar(
                 row[key], row["accuracy"], yerr=reach, fmt=_MARKS[i // 10 % len(_MARKS)], color=f"C{i % 10}", capsize=3
             )

@@ -10,7 +10,7 @@ from slipway.cli import main
 from slipway.cli.exits import exit_code
 from slipway.errors import DataError, GateRefusedError, ParityError, SlipwayError, StoreError
 
-HEAVY = {"torch", "mlflow", "kfp", "kserve", "pandas", "numpy", "sklearn", "fastapi"}
+HEAVY = {"torch", "mlflow", "kfp", "kserve", "pandas", "numpy", "sklearn", "fastapi", "optuna"}
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -20,7 +20,7 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
     return ended.value.code, out, err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["serve", "--help"], ["--version"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["serve", "--help"], ["tune", "--help"], ["--version"]])
 def test_help_loads_nothing_heavy(arguments):
     code = (
         "import sys\nfrom slipway.cli import main\n"

@@ -61,6 +61,18 @@ def test_what_the_caller_sets_wins():
     assert (resolved["epochs"], resolved["learning_rate"], resolved["promote"], resolved["data"]) == (7, 0.001, False, "a=b")
 
 
+def test_a_recipe_goes_over_the_preset_and_below_what_the_caller_sets(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("epochs: 9\nwidth: 0.5\nema: 0.99\nlearning_rate: 1e-3\n")
+    resolved = resolve("cv", preset="quick", values={"width": "0.75"}, recipe=path)
+    assert (resolved["epochs"], resolved["width"], resolved["learning_rate"]) == (9, 0.75, 0.001)
+    assert resolved["options"] == {"ema": 0.99}
+    assert not resolved["augment"]  # the preset's, for digits
+    path.write_text("min_accuracy: 0.5\n")
+    with pytest.raises(ConfigError, match=r"mine\.yaml: unknown 'min_accuracy'"):
+        resolve("cv", preset="quick", values={}, recipe=path)
+
+
 @pytest.mark.parametrize(
     ("family", "preset", "values", "says"),
     [
