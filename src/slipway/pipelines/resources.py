@@ -4,15 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from slipway.deploy.pod import OPTIONAL_KEYS, REQUIRED_KEYS, RUN_CONFIG, STORE_KEYS, STORE_SECRET, THREAD_VARIABLES
 from slipway.errors import ConfigError
-
-STORE_SECRET = "slipway-store"
-"""Secret of the run's namespace: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Optional: an IAM role does as well."""
-RUN_CONFIG = "slipway-run"
-"""ConfigMap of the run's namespace: what `slipway.settings` reads."""
-REQUIRED_KEYS = ("SLIPWAY_STORE", "MLFLOW_TRACKING_URI")
-"""Without them a pod would keep its work in its own file system and lose it: the step does not start, then times out."""
-OPTIONAL_KEYS = ("AWS_ENDPOINT_URL", "AWS_REGION", "SLIPWAY_DATA", "SLIPWAY_SERVE_IMAGE", "HF_HOME", "HF_HUB_OFFLINE")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,7 +13,7 @@ class Needs:
     """What one step needs. Quantities are Kubernetes' own."""
 
     cpus: int = 1
-    """CPU limit, and the threads of the numeric libraries: more threads than CPUs are throttled."""
+    """CPU limit, and the threads of the numeric libraries."""
     memory: str = "2Gi"
     """Memory limit."""
     memory_request: str = "512Mi"
@@ -68,7 +61,7 @@ def apply(task: Any, step: str) -> Any:
     task.set_caching_options(False)
     task.set_cpu_request(CPU_REQUEST).set_cpu_limit(str(needs.cpus))
     task.set_memory_request(needs.memory_request).set_memory_limit(needs.memory)
-    for variable in ("SLIPWAY_THREADS", "OMP_NUM_THREADS"):
+    for variable in THREAD_VARIABLES:
         task.set_env_variable(variable, str(needs.cpus))
     if needs.retries:
         # Argo counts the maximum from the first start: less than all attempts' time would end the retries early
@@ -78,8 +71,7 @@ def apply(task: Any, step: str) -> Any:
     kubernetes.set_security_context(task, run_as_non_root=True)  # restricted Pod Security refuses the pod without
     kubernetes.use_config_map_as_env(task, RUN_CONFIG, {key: key for key in REQUIRED_KEYS})
     kubernetes.use_config_map_as_env(task, RUN_CONFIG, {key: key for key in OPTIONAL_KEYS}, optional=True)
-    secret = {key: key for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
-    kubernetes.use_secret_as_env(task, STORE_SECRET, secret, optional=True)
+    kubernetes.use_secret_as_env(task, STORE_SECRET, {key: key for key in STORE_KEYS}, optional=True)
     if needs.shared_memory:
         kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=needs.shared_memory)
     return task

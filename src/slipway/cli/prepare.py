@@ -1,0 +1,57 @@
+"""`slipway prepare`: a data set as training reads it, by the same step as in a pipeline."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+Option = typer.Option
+
+
+def command(
+    source: Annotated[
+        str, typer.Argument(metavar="DATASET|PATH", help="A known data set, or your own: folder of class folders, or a table.")
+    ],
+    out: Annotated[str, Option("--out", "-o", metavar="DIR|URI", help="A new folder, or s3://bucket/path.")],
+    family: Annotated[str, Option(help="cv, defect or nlp; a known data set has one of its own.")] = "",
+    preset: Annotated[str, Option(help="Whose image size and data settings, as for `slipway run`.")] = "quick",
+    set_: Annotated[
+        list[str] | None,
+        Option("--set", metavar="KEY=VALUE", help="size, image_px, train_fraction, validation_fraction, seed; repeatable."),
+    ] = None,
+    text_column: Annotated[str, Option(help="Column of the text in your own table.")] = "",
+    label_column: Annotated[str, Option(help="Column of the label in your own table.")] = "",
+    as_json: Annotated[bool, Option("--json", help="Exactly one JSON object on stdout.")] = False,
+) -> None:
+    """Read, split and write a data set, for `slipway train` and `slipway compare`."""
+    from slipway import settings as settings_
+    from slipway import steps
+    from slipway.cli.output import placed, run_id
+    from slipway.cli.pairs import pairs
+    from slipway.data.dataset import META
+    from slipway.errors import ConfigError, unknown
+    from slipway.runs.parameters import resolve
+    from slipway.search.data import ASKED, family_of, parameters_of
+    from slipway.store.uri import locate
+
+    settings = settings_.load()
+    given = parameters_of(source, text_column=text_column, label_column=label_column)
+    family = family or family_of(source)
+    chosen = pairs(set_) | given
+    if useless := [name for name in chosen if name not in ASKED]:
+        raise ConfigError(unknown("prepare: --set", useless[0], set(ASKED) - {"dataset", "data"}))
+    resolved = resolve(family, preset=preset, values=chosen)
+    asked: dict[str, Any] = {"image_px": 0, "text_column": "", "label_column": ""}
+    asked |= {name: resolved[name] for name in ASKED if name in resolved}
+    run = run_id("prepare", family, asked, out)
+    with placed(out, holds=META, settings=settings) as (path, uri):
+        made = steps.prepare_data(family=family, out=path, run_id=run, **asked)
+        if uri:
+            store, key = locate(uri)
+            store.put_dir(path, key)
+    result = {"dataset": uri or str(path), "family": family, "run": run, **made}
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False))
+        return
+    counts = ", ".join(f"{result[split]} {split}" for split in ("train", "validation", "test"))
+    print(f"{result['dataset']}: {result['name']} for {family}; {counts}; digest {result['digest'][:12]}")

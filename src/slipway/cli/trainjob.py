@@ -1,0 +1,66 @@
+"""`slipway train --trainjob`: the same command as a Kubeflow TrainJob. What can be checked without a cluster is checked."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from slipway.errors import ConfigError
+from slipway.settings import Settings
+
+
+def rendered(
+    name: str,
+    *,
+    data: str,
+    out: str,
+    preset: str,
+    recipe: Path | None,
+    values: Mapping[str, str],
+    nodes: int,
+    gpus_per_node: int,
+    image: str,
+    namespace: str,
+    family: str,
+    settings: Settings,
+) -> str:
+    """The TrainJob as YAML.
+
+    Args:
+        recipe: becomes `--set` options, since pods do not have the file.
+        gpus_per_node: 0 takes the count of SLIPWAY_GPU.
+        image: empty takes SLIPWAY_TRAIN_IMAGE.
+        family: empty looks it up in the store.
+    Raises: ConfigError, NotFoundError: an option, name, URI or image that would fail there. StoreError: see `described`.
+    """
+    import yaml
+
+    from slipway.cli.prepared import described, fields
+    from slipway.deploy.trainjob import train_job
+    from slipway.models import architectures
+    from slipway.pipelines.resources import Gpu, parse_gpu
+    from slipway.runs.parameters import read_recipe
+    from slipway.training.recipe import TrainConfig
+
+    if "workers" in values:
+        raise ConfigError("--set workers: a TrainJob has one process per GPU; say --nodes and --gpus-per-node instead")
+    gpu = parse_gpu(settings.gpu) or Gpu("nvidia.com/gpu", 0)
+    options = dict(values)
+
+    def job() -> dict[str, object]:
+        return train_job(
+            name=name, data=data, checkpoint=out, image=image or settings.train_image, preset=preset, values=options,
+            namespace=namespace, nodes=nodes, gpu=gpu.resource, gpus_per_node=gpus_per_node or gpu.count,
+        )  # fmt: skip
+
+    job()  # names, URIs and image, before the store is asked
+    known, called = (family, "") if family else described(data)
+    config = TrainConfig(family=known, **fields(known, called, preset=preset, recipe=recipe, values=values))
+    if architectures.find(config.resolved_architecture).input == "tfidf" and nodes * max(1, gpus_per_node or gpu.count) > 1:
+        raise ConfigError(f"--trainjob: {config.resolved_architecture} trains in one process; give --nodes 1, or hf_encoder")
+    if recipe:
+        options = {option: _text(value) for option, value in read_recipe(recipe, known).items()} | options
+    return str(yaml.safe_dump(job(), sort_keys=False))
+
+
+def _text(value: object) -> str:
+    """A value as `--set` takes it."""
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

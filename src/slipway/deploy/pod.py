@@ -1,0 +1,12 @@
+"""What every pod of ours reads from its namespace: names and keys, in one place."""
+
+STORE_SECRET = "slipway-store"
+"""Secret of the run's namespace: STORE_KEYS. Optional: an IAM role does as well."""
+STORE_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+RUN_CONFIG = "slipway-run"
+"""ConfigMap of the run's namespace: what `slipway.settings` reads."""
+REQUIRED_KEYS = ("SLIPWAY_STORE", "MLFLOW_TRACKING_URI")
+"""Without them a pod would keep its work in its own file system and lose it: it does not start, then times out."""
+OPTIONAL_KEYS = ("AWS_ENDPOINT_URL", "AWS_REGION", "SLIPWAY_DATA", "SLIPWAY_SERVE_IMAGE", "HF_HOME", "HF_HUB_OFFLINE")
+THREAD_VARIABLES = ("SLIPWAY_THREADS", "OMP_NUM_THREADS")
+"""Both say the CPUs of a process: more threads than CPUs are throttled."""
