@@ -2,6 +2,7 @@
 
 # B batch, H/W px, C channels
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,7 @@ class Augment:
         config = self._config
         images = self._place(images_BHWC, rng)
         if self._turns:  # with both mirrors, transposing half of them reaches all eight positions
-            swap = torch.from_numpy(rng.random(len(images)) < 0.5).to(images.device)
-            images = torch.where(swap[:, None, None, None], images.transpose(1, 2), images)
+            images = _half(images, rng, lambda some: some.transpose(1, 2))
         if config.rotate or config.zoom:
             images = _turn(images, rng, config.rotate, config.zoom)
         if config.jitter:
@@ -53,35 +53,39 @@ class Augment:
         return images
 
     def _place(self, images_BHWC: Tensor, rng: np.random.Generator) -> Tensor:
-        """Shift, edges reflected, and mirror: images[b, rows[b, h], columns[b, w]]."""
+        """Shift, edges reflected, and mirror."""
         if self._flip == "none" and self._shift == (0, 0):
             return images_BHWC
-        rows_BH = _shifted(rng, len(images_BHWC), self._height, self._shift[0])
-        columns_BW = _shifted(rng, len(images_BHWC), self._width, self._shift[1])
+        batch, (most_down, most_right) = len(images_BHWC), self._shift
+        rows_BH = np.abs(np.arange(self._height) + rng.integers(-most_down, most_down + 1, (batch, 1)))
+        rows_BH = np.minimum(rows_BH, 2 * (self._height - 1) - rows_BH)
+        first_B1 = rng.integers(0, 2 * most_right + 1, (batch, 1))
         if self._flip == "both":
-            rows_BH = _mirrored(rng, rows_BH)
-        if self._flip != "none":
-            columns_BW = _mirrored(rng, columns_BW)
-        return _pick(images_BHWC, rows_BH, columns_BW)
+            rows_BH = np.where(rng.random((batch, 1)) < 0.5, rows_BH, rows_BH[:, ::-1])
+        images = _windows(images_BHWC, rows_BH, first_B1, most_right)
+        return images if self._flip == "none" else _half(images, rng, lambda some: some.flip(2))
 
 
-def _shifted(rng: np.random.Generator, batch: int, side: int, most: int) -> NDArray[np.int64]:
-    """Source positions [batch, side] of a shift by up to `most`, reflected at the edges."""
-    at = np.abs(np.arange(side) + rng.integers(-most, most + 1, (batch, 1)))
-    return np.asarray(np.where(at >= side, 2 * (side - 1) - at, at))
+def _windows(images_BHWC: Tensor, rows_BH: NDArray[np.int64], first_B1: NDArray[np.int64], margin: int) -> Tensor:
+    """images[b, rows[b, h], first[b] - margin + w], columns reflected at the edges; each row is copied as one piece.
 
-
-def _mirrored(rng: np.random.Generator, positions_BN: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.asarray(np.where(rng.random((len(positions_BN), 1)) < 0.5, positions_BN, positions_BN[:, ::-1]))
-
-
-def _pick(images_BHWC: Tensor, rows_BH: NDArray[np.int64], columns_BW: NDArray[np.int64]) -> Tensor:
-    """images[b, rows[b, h], columns[b, w]] as one lookup of whole pixels."""
+    With a lookup of single pixels all of augmentation took 1.3 times as long at 32 px, four times at 200.
+    """
     batch, height, width, channels = images_BHWC.shape
-    first_B = np.arange(batch)[:, None, None] * height
-    flat = torch.from_numpy(((first_B + rows_BH[:, :, None]) * width + columns_BW[:, None, :]).reshape(-1))
-    pixels = images_BHWC.reshape(-1, channels).index_select(0, flat.to(images_BHWC.device))
-    return pixels.view(batch, height, width, channels)
+    beyond = (torch.arange(first, first - margin, -1, device=images_BHWC.device) for first in (margin, width - 2))
+    left, right = (images_BHWC.index_select(2, columns) for columns in beyond)
+    lines = torch.cat([left, images_BHWC, right], dim=2)
+    starts_BH = (np.arange(batch)[:, None] * height + rows_BH) * (width + 2 * margin) + first_B1
+    at = torch.from_numpy(starts_BH.reshape(-1)).to(lines.device)
+    return lines.view(-1).unfold(0, width * channels, channels).index_select(0, at).view(images_BHWC.shape)
+
+
+def _half(images_BHWC: Tensor, rng: np.random.Generator, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """The batch with about half of its images changed; whole images are chosen, not pixel by pixel as torch.where does."""
+    at_B, chosen_B = np.arange(len(images_BHWC)), rng.random(len(images_BHWC)) >= 0.5
+    changed = change(images_BHWC.index_select(0, torch.from_numpy(at_B[chosen_B]).to(images_BHWC.device)))
+    order_B = np.where(chosen_B, len(at_B) + np.cumsum(chosen_B) - 1, at_B)
+    return torch.cat([images_BHWC, changed]).index_select(0, torch.from_numpy(order_B).to(images_BHWC.device))
 
 
 def _turn(images_BHWC: Tensor, rng: np.random.Generator, degrees: float, zoom: float) -> Tensor:

@@ -52,6 +52,26 @@ def test_every_shift_up_to_the_share_occurs_and_none_beyond():
     assert set(middle.tolist()) == {-2, -1, 0, 1, 2}
 
 
+@pytest.mark.parametrize("shape", [(16, 16, 3), (16, 16, 1), (15, 22, 3)])
+def test_shifted_and_mirrored_images_are_those_that_slicing_by_hand_gives(shape):
+    before = images(40, *shape)
+    down, right = (round(0.125 * side) for side in shape[:2])
+    padded = np.pad(before.numpy(), ((0, 0), (down, down), (right, right), (0, 0)), mode="reflect")
+    by_hand = [
+        {
+            window[::y, ::x].tobytes()
+            for i in range(2 * down + 1)
+            for j in range(2 * right + 1)
+            for window in [image[i : i + shape[0], j : j + shape[1]]]
+            for y in (1, -1)
+            for x in (1, -1)
+        }
+        for image in padded
+    ]
+    after = augmented(before, crop=0.125, flip="both")
+    assert all(image.numpy().tobytes() in allowed for image, allowed in zip(after, by_hand, strict=True))
+
+
 def test_half_of_the_images_are_mirrored():
     before = images(1000)
     mirrored = (augmented(before, flip="horizontal") == before.flip(2)).flatten(1).all(dim=1)
