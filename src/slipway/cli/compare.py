@@ -61,14 +61,17 @@ def command(
 def _table(rows: Sequence[Mapping[str, Any]]) -> None:
     from slipway.cli.table import show
 
-    columns = ["candidate", "accuracy (95 %)", "parameters", "MB", "training s", "CPU ms (p90)"]
-    gpu, failed = any(row["gpu_ms"] for row in rows), any(row["error"] for row in rows)
-    show([*columns, *["GPU ms (p90)"] * gpu, *["error"] * failed], (_cells(row, gpu, failed) for row in rows), empty="")
+    columns = ["candidate", "accuracy (95 %)", "parameters", "MB", "training s", "CPU ms (p90)", "GPU ms (p90)"]
+    shown = len(columns) if any(row["gpu_ms"] for row in rows) else len(columns) - 1
+    show(columns[:shown], (_cells(row)[:shown] for row in rows), empty="")
+    for row in rows:
+        if row["error"]:
+            print(f"{row['candidate']} failed: {row['error']}")
 
 
-def _cells(row: Mapping[str, Any], gpu: bool, failed: bool) -> list[str]:
+def _cells(row: Mapping[str, Any]) -> list[str]:
     if row["error"]:
-        return [row["candidate"], *["–"] * (5 + gpu), row["error"]]
+        return [row["candidate"], "failed", *["–"] * 5]
     spread = "" if row["accuracy_sd"] is None else f" ± {row['accuracy_sd']:.4f}"
     return [
         row["candidate"],
@@ -77,8 +80,7 @@ def _cells(row: Mapping[str, Any], gpu: bool, failed: bool) -> list[str]:
         f"{row['bundle_mb']:.2f}",
         f"{row['train_s']:.1f}",
         _ms(row, "cpu"),
-        *[_ms(row, "gpu")] * gpu,
-        *[""] * failed,
+        _ms(row, "gpu"),
     ]
 
 

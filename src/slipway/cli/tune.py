@@ -65,7 +65,7 @@ def command(
     else:
         _print(made, here)
     if tuned.best is None and tuned.trials:
-        print("error: tune: no trial was completed; the table says why", file=sys.stderr)
+        print(f"error: tune: no trial was completed; {here}/tune.csv says why of each", file=sys.stderr)
     raise typer.Exit(1 if tuned.ours else 2 if tuned.best is None and tuned.trials else 0)
 
 
@@ -73,8 +73,7 @@ def _print(made: Mapping[str, Any], here: Path) -> None:
     from slipway.cli.table import show
 
     print(made["title"])
-    failed = any(t["error"] for t in made["trials"])
-    columns = ["trial", "state", made["metric"], "epochs", "seconds", *made["space"], *["error"] * failed]
+    columns = ["trial", "state", made["metric"], "epochs", "seconds", *made["space"]]
     rows = [
         [
             f"{t['number']}{' *' * (t is made['best'])}",
@@ -83,11 +82,13 @@ def _print(made: Mapping[str, Any], here: Path) -> None:
             t["epochs"],
             f"{t['seconds']:.1f}",
             *(_plain(t["params"].get(name)) for name in made["space"]),
-            *[t["error"]] * failed,
         ]
         for t in made["trials"]
     ]
     show(columns, rows, empty="No trial has ended yet; give more time: the same call goes on.")
+    for t in made["trials"]:
+        if t["error"]:
+            print(f"trial {t['number']} failed: {t['error']}")
     print(f"{here}: tune.csv, tune.json, tune.png, study.db")
     if made["best"]:
         print(f"the best settings, as a recipe: {made['recipe']}")

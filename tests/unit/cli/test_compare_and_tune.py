@@ -45,7 +45,8 @@ def test_compare_puts_recipes_side_by_side_and_its_exit_code_tells_of_one_that_f
     assert title.startswith("nlp on reviews: accuracy on the validation split")
     assert header.split()[:3] == ["candidate", "accuracy", "(95"]
     assert first.split()[:2] == ["words", f"{made['rows'][0]['accuracy']:.4f}"]
-    assert second.split()[0] == "taught"
+    assert second.split()[:2] == ["taught", "failed"]
+    assert f"taught failed: {made['rows'][1]['error']}" in done.stdout.splitlines()
     assert done.stdout.splitlines()[-1] == "compare-reviews: compare.csv, compare.json, compare.png"
 
 
