@@ -173,7 +173,7 @@ def _text_task(dataset: Dataset, config: TrainConfig) -> _Task:
 
     def make(config: TrainConfig) -> tuple[nn.Module, dict[str, Any]]:
         pooling = text.pooling_of(folder) if config.pooling == "auto" else config.pooling
-        options = {"encoder": encoder, "pooling": pooling}
+        options: dict[str, Any] = {"encoder": encoder, "pooling": pooling}
         model = architectures.build(config.architecture, num_classes=len(dataset.labels), **options)
         text.load_pretrained(model, folder)
         return model, options

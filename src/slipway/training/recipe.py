@@ -129,8 +129,8 @@ class TrainConfig:
 
     # precision, device, reproducibility
     precision: str = "fp32"
-    """Arithmetic of training: `fp32`, `bf16`, `fp16` (CUDA only, with loss scaling), or `auto`: bf16 where the device multiplies
-    it, else fp32. Validation is always fp32, as served."""
+    """Arithmetic of training: `fp32`, `bf16`, `fp16` (CUDA only, with loss scaling), or `auto`: bf16 where the device
+    multiplies it, else fp32. Validation is always fp32, as served."""
     device: str = "auto"
     """`auto` (CUDA where there is one), `cpu` or `cuda`."""
     compile: bool = False
