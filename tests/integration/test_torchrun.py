@@ -22,14 +22,15 @@ pytestmark = pytest.mark.integration
 
 PLAIN = {"augment": False, "epochs": 2, "optimizer": "sgd", "learning_rate": 0.02, "batch_size": 8}
 """Nothing random, no batch norm: what is left must not depend on how many share the work."""
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python"]
 SLIPWAY = [sys.executable, "-c", "from slipway.cli import main; main()"]
 
 
-def command(data: Path, out: Path, **options: object) -> list[str]:
+def command(data: Path, out: Path, *, processes: int = 2, **options: object) -> list[str]:
     settings = {"architecture": "lenet5", "device": "cpu", **PLAIN, **options}
     sets = [text for name, value in settings.items() for text in ("--set", f"{name}={value}")]
-    return [*TORCHRUN, *SLIPWAY, "train", str(data), "-o", str(out), "--preset", "", "--json", *sets]
+    verb = ["train", str(data), "-o", str(out), "--preset", "", "--json", *sets]
+    return [*TORCHRUN, "--nproc-per-node", str(processes), *SLIPWAY, *verb]
 
 
 def test_two_processes_write_the_checkpoint_of_one(tmp_path, home):

@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from slipway import settings as settings_
 from slipway.errors import ConfigError, StepFailedError
 from slipway.store import files
 from slipway.store.uri import open_store
@@ -26,17 +28,24 @@ PLAIN = {"augment": False, "epochs": 2, "optimizer": "sgd", "learning_rate": 0.0
 """No batch norm and no random augmentation: what is left must not depend on how many share the work."""
 
 
+def test_a_process_of_torchruns_knows_its_rank_and_its_share_of_the_cores():
+    launched = {"TORCHELASTIC_RUN_ID": "x", "RANK": "3", "LOCAL_WORLD_SIZE": "1000"}
+    assert (settings_.load(launched).rank, settings_.load(launched).threads) == (3, 1)
+    assert settings_.load({"RANK": "3"}).rank == 0, "other launchers mean something else by it"
+
+
 def test_every_item_of_a_batch_is_shared_out_once():
     batch = np.arange(11)
     shares = [Workers(rank, 3).share(batch) for rank in range(3)]
     assert np.concatenate(shares).tolist() == batch.tolist()
 
 
-def test_two_workers_end_where_one_does(tmp_path):
+@pytest.mark.parametrize("more", [{}, {"accumulate": 2, "ema": 0.9}], ids=["plain", "accumulate-ema"])
+def test_two_workers_end_where_one_does(more, tmp_path):
     dataset = datasets.images(tmp_path / "data")
-    epochs = []
-    one = train(dataset, config("lenet5", tmp_path, **PLAIN), tmp_path / "one")
-    two = train(dataset, config("lenet5", tmp_path, **PLAIN, workers=2), tmp_path / "two", on_epoch=epochs.append)
+    settings, epochs = config("lenet5", tmp_path, **PLAIN, **more), []
+    one = train(dataset, settings, tmp_path / "one")
+    two = train(dataset, replace(settings, workers=2), tmp_path / "two", on_epoch=epochs.append)
     files.verify(two)
     assert [record.epoch for record in epochs] == [1, 2]
     weights = [load_file(path / "weights.safetensors") for path in (one, two)]
