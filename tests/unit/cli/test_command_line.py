@@ -20,7 +20,9 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
     return ended.value.code, out, err
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["serve", "--help"], ["tune", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["train", "--help"], ["serve", "--help"], ["tune", "--help"], ["--version"]]
+)
 def test_help_loads_nothing_heavy(arguments):
     code = (
         "import sys\nfrom slipway.cli import main\n"
