@@ -20,7 +20,7 @@ from slipway.data.dataset import Dataset
 from slipway.data.split import image_hash, position
 from slipway.evaluation import scores
 from slipway.export.onnx import export
-from slipway.models.runtime import torch_session
+from slipway.models.runtime import pick_precision, torch_session
 from slipway.runs.parameters import resolve, training
 from slipway.search.data import ASKED, prepared
 from slipway.search.folder import claimed
@@ -118,8 +118,10 @@ def _resolved(row: Row, seed: int) -> tuple[dict[str, Any], TrainConfig]:
 
 
 def _key(row: Row, fold: int, asked: Mapping[str, Any], config: TrainConfig) -> str:
-    """Equal keys, equal data and recipes: a preset that changes gives others, a gate's bar or a change of code does not."""
-    made_of = [row.dataset, row.folds, fold, {name: asked[name] for name in ASKED if name in asked}, asdict(config)]
+    """Equal keys, equal data and recipes. A preset that changes gives others; bars, threads, new options, other code do not."""
+    usual = {**options.defaults(), "threads": config.threads}
+    recipe = {name: value for name, value in asdict(config).items() if value != usual.get(name)}
+    made_of = [row.dataset, row.folds, fold, {name: asked[name] for name in ASKED if name in asked}, recipe]
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -137,8 +139,10 @@ def _trained(row: Row, fold: int, asked: dict[str, Any], config: TrainConfig, fo
     scores.evaluate(bundles.load(bundle, threads=settings.threads), dataset, scored, champion=None)
     result = scores.load(scored)
     timings = json.loads((checkpoint / "timings.json").read_text(encoding="utf-8"))
+    precision = json.loads((checkpoint / "model.json").read_text(encoding="utf-8"))["config"]["precision"]
+    precision = pick_precision(precision, "cpu")  # of a linear model it is not resolved
     with torch_session(threads=config.threads, deterministic=False):
-        rate = matrix_rate(config.precision)
+        rate = matrix_rate(precision)
     return {
         "data": dataset.fingerprint[:12],
         "accuracy": result.summary["accuracy"],
@@ -151,7 +155,7 @@ def _trained(row: Row, fold: int, asked: dict[str, Any], config: TrainConfig, fo
         "train_s": max(timings["train_s"], sum(epoch["seconds"] for epoch in timings["epochs"])),
         "flop": training_flop(checkpoint, dataset),
         "matrix_flop_per_s": rate,
-        "precision": config.precision,
+        "precision": precision,
         "threads": config.threads,
         "cpu_flags": provenance.cpu_flags(),
         "code": provenance.code_fingerprint()[:12],

@@ -6,11 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from slipway import provenance
 from slipway import settings as settings_
 from slipway.models.architectures import ARCHITECTURES
 from slipway.models.groups import layer_groups
-from slipway.models.runtime import torch_session
+from slipway.models.runtime import pick_precision, torch_session
 from slipway.training.loop import DTYPES
 from slipway.training.optim import Optimizer, parameter_groups
 from slipway.training.recipe import TrainConfig
@@ -33,7 +32,7 @@ RECIPES = {
 def test_loop_against_bare_steps(architecture, tmp_path):
     px, batch_size, steps = CASES[architecture]
     family, threads = ARCHITECTURES[architecture].family, settings_.load().threads
-    precision = "bf16" if {"avx512_bf16", "amx_bf16"} & set(provenance.cpu_flags()) else "fp32"
+    precision = pick_precision("auto", "cpu")
     channels = 1 if family == "defect" else 3
     data = stepping.images(batch_size * steps, px, channels)
     rows, apart = {}, []
