@@ -21,7 +21,7 @@ def command(
     dataset: Annotated[str, Option(help="A known data set; an unknown name lists them.")] = "",
     data: Annotated[str, Option(help="Your own: folder of class folders, labels.csv, or a table of texts.")] = "",
     preset: Annotated[
-        str, Option(help="quick: minutes on a laptop, embedded data. full: real data, a larger model. Others: by an unknown name.")
+        str, Option(help="quick: minutes, embedded data. full: real data, a larger model. An unknown name lists all.")
     ] = "quick",
     recipe: Annotated[
         Path | None, Option(metavar="FILE.yaml", help="Options of training, a line each: over the preset, below --set.")
