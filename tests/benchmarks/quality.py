@@ -47,7 +47,7 @@ class Row:
     dataset: str
     """A known data set. With `folds` a folder of class folders below SLIPWAY_DATA."""
     sets: Mapping[str, str] = field(default_factory=dict)
-    """`--set` pairs."""
+    """`--set` pairs; variables of the environment are put in, as a shell does."""
     seeds: tuple[int, ...] = (0,)
     """Of split, weights and order alike."""
     folds: int = 0
@@ -112,7 +112,8 @@ def report(row: Row, lines: list[dict[str, Any]]) -> str:
 def _resolved(row: Row, seed: int) -> tuple[dict[str, Any], TrainConfig]:
     """What the row's command means: parameters of the pipeline, and the configuration of training."""
     source = {"data": FOLD} if row.folds else {"dataset": row.dataset}
-    asked = resolve(row.family, preset=row.preset, values={**row.sets, **source, "seed": str(seed)})
+    sets = {name: os.path.expandvars(value) for name, value in row.sets.items()}
+    asked = resolve(row.family, preset=row.preset, values={**sets, **source, "seed": str(seed)})
     given = {"threads": settings_.load().threads} | training(row.family, asked)
     return asked, options.config(row.family, given, where=row.name)
 
