@@ -38,12 +38,20 @@ class Augment:
         self._turns = turns and self._height == self._width
         self._erased = round(config.erase * min(self._height, self._width))
 
-    def __call__(self, images_BHWC: Tensor, rng: np.random.Generator) -> Tensor:
-        """uint8 [B, H, W, C] -> the same shape, type and device; the input is left as it is."""
+    def __call__(self, images_BHWC: Tensor, rng: np.random.Generator, *, positions_B: NDArray[np.int64], epoch: int) -> Tensor:
+        """uint8 [B, H, W, C] -> the same shape, type and device; the input is left as it is.
+
+        Args:
+            positions_B: of the images among the training items; with `epoch`, they say which are mirrored in turn.
+        """
         config = self._config
         images = self._place(images_BHWC, rng)
+        if self._flip != "none":
+            in_turn = self._flip == "alternate"
+            mirrored_B = _turn_of(positions_B, epoch) if in_turn else rng.random(len(images)) >= 0.5
+            images = _changed(images, mirrored_B, lambda some: some.flip(2))
         if self._turns:  # with both mirrors, transposing half of them reaches all eight positions
-            images = _half(images, rng, lambda some: some.transpose(1, 2))
+            images = _changed(images, rng.random(len(images)) >= 0.5, lambda some: some.transpose(1, 2))
         if config.rotate or config.zoom:
             images = _turn(images, rng, config.rotate, config.zoom)
         if config.jitter:
@@ -53,8 +61,8 @@ class Augment:
         return images
 
     def _place(self, images_BHWC: Tensor, rng: np.random.Generator) -> Tensor:
-        """Shift, edges reflected, and mirror."""
-        if self._flip == "none" and self._shift == (0, 0):
+        """Shift, edges reflected, and mirror upside down, which is a matter of rows, too."""
+        if self._flip != "both" and self._shift == (0, 0):
             return images_BHWC
         batch, (most_down, most_right) = len(images_BHWC), self._shift
         rows_BH = np.abs(np.arange(self._height) + rng.integers(-most_down, most_down + 1, (batch, 1)))
@@ -62,8 +70,7 @@ class Augment:
         first_B1 = rng.integers(0, 2 * most_right + 1, (batch, 1))
         if self._flip == "both":
             rows_BH = np.where(rng.random((batch, 1)) < 0.5, rows_BH, rows_BH[:, ::-1])
-        images = _windows(images_BHWC, rows_BH, first_B1, most_right)
-        return images if self._flip == "none" else _half(images, rng, lambda some: some.flip(2))
+        return _windows(images_BHWC, rows_BH, first_B1, most_right)
 
 
 def _windows(images_BHWC: Tensor, rows_BH: NDArray[np.int64], first_B1: NDArray[np.int64], margin: int) -> Tensor:
@@ -80,9 +87,15 @@ def _windows(images_BHWC: Tensor, rows_BH: NDArray[np.int64], first_B1: NDArray[
     return lines.view(-1).unfold(0, width * channels, channels).index_select(0, at).view(images_BHWC.shape)
 
 
-def _half(images_BHWC: Tensor, rng: np.random.Generator, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """The batch with about half of its images changed; whole images are chosen, not pixel by pixel as torch.where does."""
-    at_B, chosen_B = np.arange(len(images_BHWC)), rng.random(len(images_BHWC)) >= 0.5
+def _turn_of(positions_B: NDArray[np.int64], epoch: int) -> NDArray[np.bool_]:
+    """Half of the images, the same ones in every second epoch and the others between: Jordan 2024, arXiv:2404.00498."""
+    coin_B = positions_B * 2_654_435_761 >> 16  # Knuth's multiplicative hash: neighbours differ
+    return np.asarray((coin_B + epoch) % 2 == 1)
+
+
+def _changed(images_BHWC: Tensor, chosen_B: NDArray[np.bool_], change: Callable[[Tensor], Tensor]) -> Tensor:
+    """The batch with some of its images changed; whole images are chosen, not pixel by pixel as torch.where does."""
+    at_B = np.arange(len(images_BHWC))
     changed = change(images_BHWC.index_select(0, torch.from_numpy(at_B[chosen_B]).to(images_BHWC.device)))
     order_B = np.where(chosen_B, len(at_B) + np.cumsum(chosen_B) - 1, at_B)
     return torch.cat([images_BHWC, changed]).index_select(0, torch.from_numpy(order_B).to(images_BHWC.device))

@@ -25,8 +25,8 @@ class Batches(Protocol):
         """Positions of each batch of an epoch; every item once, batches of nearly equal size. Without rng in a fixed order."""
         ...
 
-    def inputs(self, positions_B: NDArray[np.int64], rng: np.random.Generator | None, /) -> tuple[Tensor, ...]:
-        """The model's inputs of one batch; augmented when there is an rng."""
+    def inputs(self, positions_B: NDArray[np.int64], rng: np.random.Generator | None, epoch: int, /) -> tuple[Tensor, ...]:
+        """The model's inputs of one batch; augmented when there is an rng, some of it by the epoch."""
         ...
 
 
@@ -44,10 +44,12 @@ class ImageBatches:
         order_N = np.arange(len(self.labels_N)) if rng is None else rng.permutation(len(self.labels_N))
         return np.array_split(order_N, -(-len(order_N) // batch_size))
 
-    def inputs(self, positions_B: NDArray[np.int64], rng: np.random.Generator | None) -> tuple[Tensor, ...]:
+    def inputs(self, positions_B: NDArray[np.int64], rng: np.random.Generator | None, epoch: int = 0) -> tuple[Tensor, ...]:
         """See `Batches.inputs`."""
         images = torch.from_numpy(np.ascontiguousarray(self.images_NHWC[positions_B])).to(self._device)
-        return (images if rng is None or self._augment is None else self._augment(images, rng),)
+        if rng is None or self._augment is None:
+            return (images,)
+        return (self._augment(images, rng, positions_B=positions_B, epoch=epoch),)
 
 
 class TokenBatches:
@@ -75,7 +77,7 @@ class TokenBatches:
             batches += np.array_split(by_length, -(-len(pool) // batch_size))
         return [batches[i] for i in rng.permutation(len(batches))]
 
-    def inputs(self, positions_B: NDArray[np.int64], _rng: np.random.Generator | None) -> tuple[Tensor, ...]:
+    def inputs(self, positions_B: NDArray[np.int64], _rng: np.random.Generator | None, _epoch: int = 0) -> tuple[Tensor, ...]:
         """See `Batches.inputs`: input_ids and attention_mask, int64 [B, L]."""
         rows = [self._rows[i] for i in positions_B]
         width = max(1, *(len(row) for row in rows)) if rows else 1

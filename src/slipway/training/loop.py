@@ -136,7 +136,7 @@ def evaluate(model: nn.Module, batches: Batches) -> tuple[float, float]:
     model.eval()
     with torch.inference_mode():
         for positions_B in batches.plan(EVAL_BATCH, None):
-            logits_BK = model(*batches.inputs(positions_B, None))
+            logits_BK = model(*batches.inputs(positions_B, None, 0))
             probabilities.append(torch.softmax(logits_BK.double(), dim=1).cpu().numpy())
             labels.append(batches.labels_N[positions_B])
     labels_N, probabilities_NK = np.concatenate(labels), np.concatenate(probabilities)
@@ -231,7 +231,7 @@ class _Run:
         chunks = [mine] if config.accumulate == 1 else np.array_split(mine, min(config.accumulate, len(mine)))
         for k, chunk in enumerate(chunks):
             labels_B, soft_BK = self.objective.targets(chunk)
-            inputs, targets, soft_BK = self.objective.mixed(self.batches.inputs(chunk, rng), labels_B, soft_BK, rng)
+            inputs, targets, soft_BK = self.objective.mixed(self.batches.inputs(chunk, rng, epoch), labels_B, soft_BK, rng)
             together = k == len(chunks) - 1 or self.workers.size == 1
             with nullcontext() if together else forward.no_sync():  # type: ignore[operator]
                 with torch.autocast(config.device, DTYPES[config.precision], enabled=config.precision != "fp32"):

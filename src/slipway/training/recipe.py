@@ -16,7 +16,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": ("adamw", "sgd", "muon"),
     "schedule": ("cosine", "one_cycle", "linear", "plateau", "constant"),
     "select_by": ("log_loss", "accuracy"),
-    "flip": ("auto", "none", "horizontal", "both"),
+    "flip": ("auto", "none", "horizontal", "alternate", "both"),
     "tta": ("none", "mirror", "mirror_shift"),
     "pooling": ("auto", "head", "mean"),
 }
@@ -103,7 +103,8 @@ class TrainConfig:
     crop: float | None = None
     """Shift by up to this share of the side, edges reflected."""
     flip: str = "auto"
-    """Mirror: `none`, `horizontal`, `both` ways, or the family's own."""
+    """Mirror: `none`, `horizontal` (half of the images, at random), `alternate` (the other half in each epoch, so that two
+    epochs show each image both ways), `both` ways, or the family's own."""
     quarter_turns: bool | None = None
     """Turn by multiples of 90 degrees: for surfaces, which have no up."""
     rotate: float = 0.0

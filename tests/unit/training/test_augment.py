@@ -24,9 +24,10 @@ def images(batch=64, height=16, width=16, channels=3, seed=0):
     return torch.from_numpy(pixels)
 
 
-def augmented(before, seed=0, family="cv", **settings):
+def augmented(before, seed=0, family="cv", epoch=1, **settings):
     config = TrainConfig(family=family, **{**NOTHING, **settings})
-    return Augment(config, tuple(before.shape[1:]))(before, np.random.default_rng(seed))
+    augment = Augment(config, tuple(before.shape[1:]))
+    return augment(before, np.random.default_rng(seed), positions_B=np.arange(len(before)), epoch=epoch)
 
 
 @pytest.mark.parametrize("shape", [(16, 16, 3), (16, 16, 1), (15, 22, 3)])
@@ -44,6 +45,15 @@ def test_each_kind_keeps_shape_and_type_leaves_its_input_and_is_the_same_again(k
 
 def test_with_everything_off_nothing_changes():
     assert torch.equal(augmented(images()), images())
+
+
+def test_alternating_mirrors_show_each_image_both_ways_in_two_epochs():
+    before = images(400)
+    first, second, third = (augmented(before, seed=epoch, epoch=epoch, flip="alternate") for epoch in (1, 2, 3))
+    mirrored = (first == before.flip(2)).flatten(1).all(dim=1)
+    assert 160 <= mirrored.sum() <= 240
+    assert torch.equal(second, torch.where(mirrored[:, None, None, None], before, before.flip(2)))
+    assert torch.equal(third, first)
 
 
 def test_every_shift_up_to_the_share_occurs_and_none_beyond():
@@ -101,6 +111,6 @@ def test_turning_moves_the_rim_and_not_the_middle():
 
 
 def test_the_familys_own_settings_hold_where_none_are_given():
-    shown = Augment(TrainConfig(family="defect"), (16, 16, 1))(images(400, channels=1), np.random.default_rng(0))
+    shown = augmented(images(400, channels=1), family="defect", crop=None, flip="auto", quarter_turns=None)
     sums = [picture.long().sum() for picture in (shown, images(400, channels=1))]
     assert sums[0] == sums[1], "turned and mirrored only: no pixel is lost"

@@ -70,7 +70,10 @@ def test_images_and_filters_are_channels_last_on_the_device(tmp_path, monkeypatc
 def test_augmentation_on_the_device_is_that_of_the_cpu(kind, tmp_path):
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (32, 24, 24, 3), dtype=np.uint8))
     augment = Augment(config("custom_cnn", tmp_path, **KINDS[kind]), (24, 24, 3))
-    here, there = (augment(pixels.to(device), np.random.default_rng(1)).cpu() for device in ("cpu", DEVICE))
+    here, there = (
+        augment(pixels.to(device), np.random.default_rng(1), positions_B=np.arange(32), epoch=1).cpu()
+        for device in ("cpu", DEVICE)
+    )
     difference = (here.int() - there.int()).abs()
     assert difference.max() <= (1 if kind in ("rotate", "zoom", "jitter") else 0), "rounding may fall to the other side"
 
