@@ -21,7 +21,7 @@ def command(
     ] = None,
     family: Annotated[str, Option(help="cv, defect or nlp, where neither data nor architectures tell.")] = "",
     seeds: Annotated[int, Option(min=1, help="Trainings of each candidate; the table has their mean and spread.")] = 1,
-    preset: Annotated[str, Option(help="quick or full: what candidates share, below their recipes.")] = "quick",
+    preset: Annotated[str, Option(help="What candidates share, below their recipes; as for `run`.")] = "quick",
     set_: Annotated[
         list[str] | None, Option("--set", metavar="KEY=VALUE", help="Of data or training, for all; repeatable.")
     ] = None,

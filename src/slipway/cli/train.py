@@ -17,7 +17,7 @@ Option = typer.Option
 def command(
     data: Annotated[str, typer.Argument(metavar="DATASET", help="What `slipway prepare` wrote: a directory or an s3:// URI.")],
     out: Annotated[str, Option("--out", "-o", metavar="DIR|URI", help="A new folder, or s3://bucket/path.")],
-    preset: Annotated[str, Option(help="quick or full, as for `slipway run`.")] = "quick",
+    preset: Annotated[str, Option(help="As for `slipway run`.")] = "quick",
     recipe: Annotated[
         Path | None, Option(metavar="FILE.yaml", help="Options of training, a line each: over the preset, below --set.")
     ] = None,

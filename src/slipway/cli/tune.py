@@ -23,7 +23,7 @@ def command(
     timeout: Annotated[float | None, Option(min=0, metavar="SECONDS", help="Start no further trial after so long.")] = None,
     metric: Annotated[str, Option(help="accuracy or log_loss, of validation.")] = "accuracy",
     family: Annotated[str, Option(help="cv, defect or nlp, where the data do not tell.")] = "",
-    preset: Annotated[str, Option(help="quick or full: where what is not varied stands.")] = "quick",
+    preset: Annotated[str, Option(help="Where what is not varied stands; as for `run`.")] = "quick",
     set_: Annotated[
         list[str] | None, Option("--set", metavar="KEY=VALUE", help="Of data or training, for all trials; repeatable.")
     ] = None,

@@ -2,6 +2,9 @@
 
 # B batch, C channels, H/W px
 
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
 import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor, nn
 
@@ -62,18 +65,7 @@ def defect_small(num_classes: int, channels: int, *, width: float = 1.0, dropout
         width: as in `custom_cnn`.
         dropout: share of the pooled features dropped in training, [0, 1).
     """
-    check(width=width, dropout=dropout)
-    stem, *stages = (max(8, int(base * width)) for base in (16, 32, 64, 128))
-    layers: list[nn.Module] = [
-        nn.Conv2d(channels, stem, 5, stride=2, padding=2, bias=False),
-        nn.BatchNorm2d(stem),
-        nn.ReLU(inplace=True),
-    ]
-    before = stem
-    for after in stages:
-        layers.append(_Stage(before, after))
-        before = after
-    return nn.Sequential(*layers, GlobalAveragePool(), nn.Dropout(dropout), nn.Linear(before, num_classes))
+    return _staged(_Stage, (16, 32, 64, 128), num_classes, channels, width, dropout)
 
 
 def defect_base(num_classes: int, channels: int, *, width: float = 1.0, dropout: float = 0.3) -> nn.Module:
@@ -86,18 +78,22 @@ def defect_base(num_classes: int, channels: int, *, width: float = 1.0, dropout:
         width: as in `custom_cnn`.
         dropout: share of the pooled features dropped in training, [0, 1).
     """
+    return _staged(_DeepStage, (24, 32, 64, 128, 192), num_classes, channels, width, dropout)
+
+
+def _staged(
+    stage: Callable[[int, int], nn.Module], bases: Sequence[int], num_classes: int, channels: int, width: float, dropout: float
+) -> nn.Module:
+    """A 5x5 stem of stride 2, then stages, global average pooling and a linear head; `bases`: channels of each at width 1."""
     check(width=width, dropout=dropout)
-    stem, *stages = (max(8, int(base * width)) for base in (24, 32, 64, 128, 192))
+    stem, *stages = (max(8, int(base * width)) for base in bases)
     layers: list[nn.Module] = [
         nn.Conv2d(channels, stem, 5, stride=2, padding=2, bias=False),
         nn.BatchNorm2d(stem),
         nn.ReLU(inplace=True),
+        *(stage(before, after) for before, after in pairwise([stem, *stages])),
     ]
-    before = stem
-    for after in stages:
-        layers.append(_DeepStage(before, after))
-        before = after
-    return nn.Sequential(*layers, GlobalAveragePool(), nn.Dropout(dropout), nn.Linear(before, num_classes))
+    return nn.Sequential(*layers, GlobalAveragePool(), nn.Dropout(dropout), nn.Linear(stages[-1], num_classes))
 
 
 class GlobalAveragePool(nn.Module):
