@@ -29,6 +29,8 @@ from slipway.errors import BundleError, DataError, unknown
 from slipway.preprocess import Preprocess, Raw, restore
 from slipway.store import files
 
+CPU = "CPUExecutionProvider"
+"""What runs a bundle, by onnxruntime's name."""
 FORMAT = 1
 RELEASE = "release.json"
 BATCH = 64
@@ -140,13 +142,14 @@ def save(
     return files.read_manifest(target).digest
 
 
-def load(path: Path, *, variant: str = "", threads: int = 0) -> Bundle:
+def load(path: Path, *, variant: str = "", threads: int = 0, provider: str = CPU) -> Bundle:
     """Verify a bundle or release against its manifest and open one of its variants.
 
     Args:
         variant: name of a variant; empty means the release's choice, or the only one.
         threads: of the engine; 0 leaves the choice to onnxruntime.
-    Raises: BundleError: incomplete, altered, of a newer format, or without that variant.
+        provider: see `open_session`.
+    Raises: BundleError: incomplete, altered, of a newer format, without that variant, or not runnable by that provider.
     """
     manifest = files.verify(path)
     meta = _read_json(path / "bundle.json")
@@ -164,14 +167,16 @@ def load(path: Path, *, variant: str = "", threads: int = 0) -> Bundle:
     variant = variant or (release["variant"] if release else next(iter(meta["variants"])))
     if variant not in meta["variants"]:
         raise BundleError(unknown(f"{path}: variant", variant, meta["variants"]))
-    session = open_session(path / meta["variants"][variant]["file"], threads=threads)
+    session = open_session(path / meta["variants"][variant]["file"], threads=threads, provider=provider)
     return Bundle(path, digest, meta, release, variant, restore(meta["preprocess"], path), session)
 
 
-def open_session(model: Path, *, threads: int = 0) -> Any:
-    """An onnxruntime InferenceSession on the CPU.
+def open_session(model: Path, *, threads: int = 0, provider: str = CPU) -> Any:
+    """An onnxruntime InferenceSession.
 
-    Raises: BundleError: onnxruntime cannot read the file.
+    Args:
+        provider: onnxruntime's name of what runs it, such as CUDAExecutionProvider.
+    Raises: BundleError: onnxruntime cannot read the file, or runs it by another provider.
     """
     import onnxruntime as ort
 
@@ -182,9 +187,12 @@ def open_session(model: Path, *, threads: int = 0) -> Any:
     # waiting threads sleep: on two busy cores spinning cost 2-4 times the latency and a third of the throughput
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(model, options, providers=[provider])
     except Exception as exc:  # onnxruntime's own classes are not importable by a stable name
         raise BundleError(f"{model}: onnxruntime cannot load it ({exc})") from exc
+    if (used := session.get_providers()[0]) != provider:  # it falls back without an error
+        raise BundleError(f"{model}: onnxruntime runs it by {used}, not {provider}; its libraries cannot be loaded")
+    return session
 
 
 def selftest(bundle: Bundle) -> float:

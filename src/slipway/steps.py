@@ -47,9 +47,8 @@ def prepare_data(
     Returns: name, fingerprint, digest and counts, as flat values.
     Raises: DataError: the data cannot be used; the message names the item.
     """
-    from slipway.data.datasets import open_dataset
-    from slipway.data.folders import open_path
     from slipway.data.prepare import PrepareConfig, prepare
+    from slipway.data.sources import open_source
 
     settings = settings_.load()
     parameters = {"family": family, "dataset": dataset, "data": data, "size": size, "image_px": image_px, "seed": seed}
@@ -61,12 +60,10 @@ def prepare_data(
             validation_fraction=validation_fraction,
             seed=seed,
         )
-        if data:
-            uri, _, table = data.partition("#")
-            source = fetch(uri, settings.home / "cache") / table if "://" in data else Path(data).expanduser()
-            raw = open_path(source, family=family, text_column=text_column, label_column=label_column)
-        else:
-            raw = open_dataset(dataset, family=family, size=size, seed=seed, root=settings.data)
+        raw = open_source(
+            family, dataset=dataset, data=data, size=size, seed=seed, settings=settings,
+            text_column=text_column, label_column=label_column,
+        )  # fmt: skip
         prepared = prepare(raw, out, config)
         counts = {split: sum(per_label.values()) for split, per_label in prepared.counts.items()}
         record.outputs["dataset"] = files.read_manifest(out).digest

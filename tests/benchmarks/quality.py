@@ -17,12 +17,13 @@ from slipway import bundle as bundles
 from slipway import provenance
 from slipway import settings as settings_
 from slipway.data.dataset import Dataset
+from slipway.data.sources import ASKED
 from slipway.data.split import image_hash, position
 from slipway.evaluation import scores
 from slipway.export.onnx import export
 from slipway.models.runtime import pick_precision, torch_session
 from slipway.runs.parameters import resolve, training
-from slipway.search.data import ASKED, prepared
+from slipway.search.data import prepared
 from slipway.search.folder import claimed
 from slipway.store import files
 from slipway.store.local import LocalStore
@@ -152,8 +153,7 @@ def _trained(row: Row, fold: int, asked: dict[str, Any], config: TrainConfig, fo
         "errors": int((~result.right_N).sum()),
         "wrong": _wrong(dataset, result),
         "epochs": len(timings["epochs"]),
-        # of a resumed training, train_s is the last part's alone
-        "train_s": max(timings["train_s"], sum(epoch["seconds"] for epoch in timings["epochs"])),
+        "train_s": timings["train_s"],
         "flop": training_flop(checkpoint, dataset),
         "matrix_flop_per_s": rate,
         "precision": precision,

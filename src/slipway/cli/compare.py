@@ -8,13 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from slipway.cli.exits import worst
+from slipway.cli.flags import AsJson, LabelColumn, Source, TextColumn
 from slipway.cli.pairs import pairs
 
 Option = typer.Option
 
 
 def command(
-    source: Annotated[str, typer.Argument(metavar="DATASET|PATH", help="A known data set, or your own data, as for `run`.")],
+    source: Source,
     architectures: Annotated[str, Option(metavar="NAME,NAME", help="Candidates; an unknown name lists them.")] = "",
     recipe: Annotated[
         list[Path] | None, Option(metavar="FILE.yaml", help="A candidate: options of training, a line each; repeatable.")
@@ -25,23 +26,24 @@ def command(
     set_: Annotated[
         list[str] | None, Option("--set", metavar="KEY=VALUE", help="Of data or training, for all; repeatable.")
     ] = None,
-    text_column: Annotated[str, Option(help="Column of the text in your own table.")] = "",
-    label_column: Annotated[str, Option(help="Column of the label in your own table.")] = "",
+    text_column: TextColumn = "",
+    label_column: LabelColumn = "",
     test: Annotated[bool, Option("--test", help="Score on the test split instead of validation: once, for a report.")] = False,
     out: Annotated[Path | None, Option("-o", "--out", metavar="DIR", help="Default compare-DATASET, here.")] = None,
-    as_json: Annotated[bool, Option("--json", help="Exactly one JSON object on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train, export and time every candidate on the same data; ends with a table, a CSV file and a picture.
 
     The same call goes on after an interruption, and does nothing twice. Nothing is registered.
     """
     from slipway import settings as settings_
+    from slipway.data import sources
     from slipway.search import candidates, compare, data, folder
 
     settings = settings_.load()
-    given = data.parameters_of(source, text_column=text_column, label_column=label_column)
+    given = sources.parameters_of(source, text_column=text_column, label_column=label_column)
     names = [name.strip() for name in architectures.split(",") if name.strip()]
-    family = family or candidates.family_of(names) or data.family_of(source)
+    family = family or candidates.family_of(names) or sources.family_of(source)
     values = pairs(set_) | given
     asked = candidates.asked(family, preset=preset, values=values, verb="compare")
     common = candidates.base(family, asked, settings)

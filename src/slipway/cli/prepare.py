@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from slipway.cli.flags import AsJson, LabelColumn, TextColumn
+
 Option = typer.Option
 
 
@@ -19,9 +21,9 @@ def command(
         list[str] | None,
         Option("--set", metavar="KEY=VALUE", help="size, image_px, train_fraction, validation_fraction, seed; repeatable."),
     ] = None,
-    text_column: Annotated[str, Option(help="Column of the text in your own table.")] = "",
-    label_column: Annotated[str, Option(help="Column of the label in your own table.")] = "",
-    as_json: Annotated[bool, Option("--json", help="Exactly one JSON object on stdout.")] = False,
+    text_column: TextColumn = "",
+    label_column: LabelColumn = "",
+    as_json: AsJson = False,
 ) -> None:
     """Read, split and write a data set, for `slipway train` and `slipway compare`."""
     from slipway import settings as settings_
@@ -29,9 +31,9 @@ def command(
     from slipway.cli.output import placed, run_id
     from slipway.cli.pairs import pairs
     from slipway.data.dataset import META
+    from slipway.data.sources import ASKED, family_of, parameters_of
     from slipway.errors import ConfigError, unknown
     from slipway.runs.parameters import resolve
-    from slipway.search.data import ASKED, family_of, parameters_of
     from slipway.store.uri import locate
 
     settings = settings_.load()

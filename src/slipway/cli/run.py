@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from slipway.cli.exits import worst
+from slipway.cli.flags import AsJson, LabelColumn, Recipe, TextColumn
 from slipway.cli.pairs import pairs
 from slipway.errors import ConfigError, DataError, GateRefusedError, SlipwayError, unknown
 
@@ -23,15 +24,13 @@ def command(
     preset: Annotated[
         str, Option(help="quick: minutes, embedded data. full: real data, a larger model. An unknown name lists all.")
     ] = "quick",
-    recipe: Annotated[
-        Path | None, Option(metavar="FILE.yaml", help="Options of training, a line each: over the preset, below --set.")
-    ] = None,
+    recipe: Recipe = None,
     set_: Annotated[list[str] | None, Option("--set", metavar="KEY=VALUE", help="Any pipeline parameter; repeatable.")] = None,
     name: Annotated[str, Option(help="Model name in the registry; default FAMILY-DATASET.")] = "",
-    text_column: Annotated[str, Option(help="Column of the text in your own table.")] = "",
-    label_column: Annotated[str, Option(help="Column of the label in your own table.")] = "",
+    text_column: TextColumn = "",
+    label_column: LabelColumn = "",
     on: Annotated[str, Option(help="local: KFP's runner on this machine. kfp: the cluster at SLIPWAY_KFP_HOST.")] = "local",
-    as_json: Annotated[bool, Option("--json", help="Exactly one JSON object on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Prepare, train, export, evaluate, gate, register and serve a model; ends with a table of what came out."""
     values = {"dataset": dataset, "data": data, "model_name": name, "text_column": text_column, "label_column": label_column}

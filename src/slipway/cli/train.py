@@ -11,6 +11,8 @@ from slipway.errors import ConfigError, ConflictError
 if TYPE_CHECKING:
     from slipway.settings import Settings
 
+from slipway.cli.flags import AsJson, Recipe
+
 Option = typer.Option
 
 
@@ -18,13 +20,11 @@ def command(
     data: Annotated[str, typer.Argument(metavar="DATASET", help="What `slipway prepare` wrote: a directory or an s3:// URI.")],
     out: Annotated[str, Option("--out", "-o", metavar="DIR|URI", help="A new folder, or s3://bucket/path.")],
     preset: Annotated[str, Option(help="As for `slipway run`.")] = "quick",
-    recipe: Annotated[
-        Path | None, Option(metavar="FILE.yaml", help="Options of training, a line each: over the preset, below --set.")
-    ] = None,
+    recipe: Recipe = None,
     set_: Annotated[
         list[str] | None, Option("--set", metavar="KEY=VALUE", help="Any of `slipway options FAMILY`; repeatable.")
     ] = None,
-    as_json: Annotated[bool, Option("--json", help="Exactly one JSON object on stdout.")] = False,
+    as_json: AsJson = False,
     trainjob: Annotated[str, Option(metavar="NAME", help="Print a Kubeflow TrainJob of this name; train nothing here.")] = "",
     nodes: Annotated[int, Option(min=1, help="With --trainjob: machines.")] = 1,
     gpus_per_node: Annotated[int, Option(min=0, help="With --trainjob: one process each; 0 takes SLIPWAY_GPU's.")] = 0,

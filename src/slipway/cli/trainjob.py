@@ -38,6 +38,7 @@ def rendered(
     from slipway.models import architectures
     from slipway.pipelines.resources import Gpu, parse_gpu
     from slipway.runs.parameters import read_recipe
+    from slipway.training.options import to_text
     from slipway.training.recipe import TrainConfig
 
     if "workers" in values:
@@ -57,10 +58,5 @@ def rendered(
     if architectures.find(config.resolved_architecture).input == "tfidf" and nodes * max(1, gpus_per_node or gpu.count) > 1:
         raise ConfigError(f"--trainjob: {config.resolved_architecture} trains in one process; give --nodes 1, or hf_encoder")
     if recipe:
-        options = {option: _text(value) for option, value in read_recipe(recipe, known).items()} | options
+        options = {option: to_text(value) for option, value in read_recipe(recipe, known).items()} | options
     return str(yaml.safe_dump(job(), sort_keys=False))
-
-
-def _text(value: object) -> str:
-    """A value as `--set` takes it."""
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

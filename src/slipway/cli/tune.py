@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from slipway.cli.flags import AsJson, LabelColumn, Source, TextColumn
 from slipway.cli.pairs import pairs
 
 Option = typer.Option
 
 
 def command(
-    source: Annotated[str, typer.Argument(metavar="DATASET|PATH", help="A known data set, or your own data, as for `run`.")],
+    source: Source,
     space: Annotated[
         list[str] | None,
         Option(metavar="KEY=LOW..HIGH[,log]|KEY=A,B", help="An option to vary (`slipway options` lists them); repeatable."),
@@ -27,24 +28,25 @@ def command(
     set_: Annotated[
         list[str] | None, Option("--set", metavar="KEY=VALUE", help="Of data or training, for all trials; repeatable.")
     ] = None,
-    text_column: Annotated[str, Option(help="Column of the text in your own table.")] = "",
-    label_column: Annotated[str, Option(help="Column of the label in your own table.")] = "",
+    text_column: TextColumn = "",
+    label_column: LabelColumn = "",
     out: Annotated[Path | None, Option("-o", "--out", metavar="DIR", help="Default tune-DATASET, here.")] = None,
-    as_json: Annotated[bool, Option("--json", help="Exactly one JSON object on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run an Optuna study over options of training; hopeless trials are cut short, the best is a recipe and a command.
 
     The same call goes on after an interruption, however it came, in the trial and epoch where it was.
     """
     from slipway import settings as settings_
+    from slipway.data import sources
     from slipway.runs import parameters
     from slipway.search import candidates, data, folder, results, tune
     from slipway.search import space as spaces
 
     settings = settings_.load()
     metric = tune.checked_metric(metric)
-    given = data.parameters_of(source, text_column=text_column, label_column=label_column)
-    family = family or data.family_of(source)
+    given = sources.parameters_of(source, text_column=text_column, label_column=label_column)
+    family = family or sources.family_of(source)
     held = pairs(set_)
     asked = candidates.asked(family, preset=preset, values=held | given, verb="tune")
     axes = spaces.parse(space or [], family, held=held)
@@ -53,7 +55,7 @@ def command(
         dataset = data.prepared(family, asked, here / "data", settings)
         tuned = tune.tune(dataset, common, axes, here, trials=trials, metric=metric, settings=settings, timeout_s=timeout)
         said = results.Asked(
-            source={} if data.is_prepared(Path(source)) else given,
+            source={} if sources.is_prepared(Path(source)) else given,
             preset=preset,
             held=held,
             training=parameters.training(family, asked),

@@ -1,5 +1,10 @@
 """What every pod of ours reads from its namespace: names and keys, in one place."""
 
+import re
+
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+"""Of an image: what comes after the @."""
+
 STORE_SECRET = "slipway-store"
 """Secret of the run's namespace: STORE_KEYS. Optional: an IAM role does as well."""
 STORE_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")

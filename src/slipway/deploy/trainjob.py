@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from slipway.deploy.pod import OPTIONAL_KEYS, REQUIRED_KEYS, RUN_CONFIG, STORE_KEYS, STORE_SECRET, THREAD_VARIABLES
+from slipway.deploy.pod import DIGEST, OPTIONAL_KEYS, REQUIRED_KEYS, RUN_CONFIG, STORE_KEYS, STORE_SECRET, THREAD_VARIABLES
 from slipway.errors import ConfigError
 
 API_VERSION = "trainer.kubeflow.org/v1alpha1"
@@ -19,7 +19,7 @@ MANAGER = "slipway/train"
 """Owner of our patches; the webhook wants a domain and a path."""
 NAME = re.compile(r"[a-z]([-a-z0-9]{0,48}[a-z0-9])?")
 """A DNS label; `-node-0-0` and the like are added to it, of which 63 characters must be enough."""
-IMAGE = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
+IMAGE = re.compile(rf"[^@\s]+@{DIGEST.pattern}")
 
 
 def train_job(

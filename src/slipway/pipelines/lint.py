@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from slipway.components.images import TRAIN_IMAGE
+from slipway.deploy.pod import DIGEST
 from slipway.errors import ConfigError
 
 IR = dict[str, Any]
 NEVER_CACHED = ("gate", "refuse", "register-model", "deploy-model")
 """Steps that look at the world as it is now: a cached answer would be about another day's champion."""
 FIXED_TAG = re.compile(r"v?\d+\.\d+(\.\d+)?([-+._][A-Za-z0-9._-]+)?")
-DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def load(path: Path) -> tuple[IR, IR]:

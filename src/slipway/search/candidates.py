@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from slipway.data.datasets import entry_for
+from slipway.data.sources import ASKED
 from slipway.errors import ConfigError
 from slipway.models import architectures
 from slipway.runs import parameters
-from slipway.search.data import ASKED
 from slipway.settings import Settings
 from slipway.training import options
 from slipway.training.recipe import TrainConfig

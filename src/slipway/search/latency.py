@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from slipway import bundle as bundles
 from slipway.bundle import Bundle
+from slipway.errors import BundleError
 from slipway.preprocess import Raw
+from slipway.search.folder import say
 
 RUNS, WARM_UP = 60, 10
 CUDA = "CUDAExecutionProvider"
@@ -30,22 +31,14 @@ def latency_ms(bundle: Bundle, items: Sequence[Raw]) -> dict[str, float]:
     return {"median": float(np.median(taken[WARM_UP:])), "p90": float(np.percentile(taken[WARM_UP:], 90))}
 
 
-def on_gpu(bundle: Bundle) -> Bundle | None:
-    """The same bundle on the first CUDA device; None where this machine's onnxruntime has none."""
+def on_gpu(path: Path) -> Bundle | None:
+    """A bundle on the first CUDA device; None where this machine's onnxruntime has none, or cannot use it, which is told."""
     import onnxruntime as ort
 
     if CUDA not in ort.get_available_providers():
         return None
-    model: Path = bundle.path / bundle.meta["variants"][bundle.variant]["file"]
     try:
-        session = ort.InferenceSession(model, providers=[CUDA])
-    except Exception:  # noqa: BLE001  # a build for CUDA on a machine without: onnxruntime's classes have no stable names
+        return bundles.load(path, provider=CUDA)
+    except BundleError as exc:
+        say(f"compare: no GPU latency: {exc}")
         return None
-    return replace(bundle, _session=session) if CUDA in session.get_providers() else None
-
-
-def load(path: Path, *, threads: int) -> Bundle:
-    """A bundle that has proved itself. Raises: BundleError: damaged, or its answers are not the exporter's."""
-    bundle = bundles.load(path, threads=threads)
-    bundles.selftest(bundle)
-    return bundle

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from slipway.search.space import Axis
 from slipway.search.tune import METRICS, Tuned
 from slipway.settings import Settings
 from slipway.store import files
+from slipway.training.options import to_text
 
 COLUMNS = ("trial", "state", "value", "epochs", "best_epoch", "seconds")
 """Of tune.csv, before one for each axis and `error`."""
@@ -72,7 +72,7 @@ def write(
 def command(family: str, asked: Asked, params: Mapping[str, Any]) -> str:
     """The line that runs the whole pipeline with these settings."""
     flags = [part for name, value in asked.source.items() for part in (f"--{name.replace('_', '-')}", value)]
-    sets = dict(asked.held) | {name: _text(value) for name, value in params.items()}
+    sets = dict(asked.held) | {name: to_text(value) for name, value in params.items()}
     set_flags = [part for name, text in sets.items() for part in ("--set", f"{name}={text}")]
     return shlex.join(["slipway", "run", family, *flags, "--preset", asked.preset, *set_flags])
 
@@ -92,8 +92,3 @@ def _table(tuned: Tuned, space: Mapping[str, Axis]) -> str:
         own = (t[name] for name in ("number", *COLUMNS[1:]))
         writer.writerow([*own, *(t["params"].get(name) for name in space), t["error"]])
     return text.getvalue()
-
-
-def _text(value: Any) -> str:
-    """A value as `--set` takes it."""
-    return value if isinstance(value, str) else "none" if value is None else json.dumps(value)

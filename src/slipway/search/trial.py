@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from slipway import bundle as bundles
 from slipway import provenance
 from slipway.data.dataset import Dataset
 from slipway.preprocess import Raw
@@ -85,19 +86,19 @@ def items_of(dataset: Dataset, split: str) -> Sequence[Raw]:
 
 def _numbers(dataset: Dataset, checkpoint: Path, bundle: Path, *, split: str, threads: int) -> dict[str, Any]:
     from slipway.evaluation.scores import summarise
-    from slipway.search.latency import latency_ms, load, on_gpu
+    from slipway.search.latency import latency_ms, on_gpu
 
-    loaded = load(bundle, threads=threads)
+    loaded = bundles.load(bundle, threads=threads)
+    bundles.selftest(loaded)
     summary = summarise(dataset.label_indices(split), loaded.predict(items_of(dataset, split)))
     timings = json.loads((checkpoint / "timings.json").read_text(encoding="utf-8"))
     one_by_one = items_of(dataset, "validation")
-    gpu = on_gpu(loaded)
+    gpu = on_gpu(bundle)
     return {
         **{name: summary[name] for name in ("accuracy", "accuracy_low", "accuracy_high", "n", "log_loss")},
         "parameters": _parameters(checkpoint),
         "bundle_mb": sum(size for _, size in files.read_manifest(bundle).files.values()) / 1e6,
-        # of a resumed training, train_s is the last part's alone
-        "train_s": max(timings["train_s"], sum(epoch["seconds"] for epoch in timings["epochs"])),
+        "train_s": timings["train_s"],
         "epochs": len(timings["epochs"]),
         "cpu_ms": latency_ms(loaded, one_by_one),
         "gpu_ms": latency_ms(gpu, one_by_one) if gpu else None,

@@ -105,6 +105,13 @@ def from_text(what: str, text: str, kind: type, optional: bool = False) -> Value
         raise ConfigError(f"{what}: must be {_expected(kind, optional)}, got '{text}'") from exc
 
 
+def to_text(value: Value) -> str:
+    """A value as `--set` takes it: what `from_text` reads back."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "none" if value is None else str(value)
+
+
 @cache
 def defaults() -> Mapping[str, Value]:
     """Every field's default."""

@@ -90,4 +90,5 @@ def write(scratch: Path, dataset: Dataset, trained: Trained, seconds: float) -> 
     np.save(scratch / "train_items.npy", np.sort(dataset.item_hashes("train")))
     histories.draw(trained.history, int(trained.best["epoch"]), scratch / "training_history.png")
     epochs = [{"epoch": r.epoch, **{k: getattr(r, k) for k in TIMED}} for r in trained.history]
+    seconds = max(seconds, sum(r.seconds for r in trained.history))  # of a resumed training `seconds` is the last part's alone
     files.write_json(scratch / "timings.json", {"train_s": seconds, "epochs": epochs})

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from slipway.errors import ConfigError, NotFoundError
+from slipway.errors import ConfigError
 from slipway.search import data
 from slipway.search.candidates import asked
 from slipway.store import files
@@ -18,20 +18,6 @@ def reviews(path, count=60):
     rows = [f"{'fine' if i % 2 else 'dull'} film {i},{'good' if i % 2 else 'bad'}" for i in range(count)]
     path.write_text("\n".join(["text,label", *rows, ""]))
     return path
-
-
-def test_a_source_is_a_known_set_or_a_path(tmp_path):
-    assert data.parameters_of("digits") == {"dataset": "digits"}
-    assert data.parameters_of(str(tmp_path), label_column="y", text_column="") == {"data": str(tmp_path), "label_column": "y"}
-    with pytest.raises(NotFoundError, match=r"did you mean 'digits'.*nor is there such a file or folder"):
-        data.parameters_of("digit")
-
-
-def test_the_family_is_known_of_known_and_prepared_data_only(texts, tmp_path):
-    assert data.family_of("steel") == "defect"
-    assert data.family_of(str(texts.path)) == "nlp"
-    with pytest.raises(ConfigError, match="give --family cv, defect or nlp"):
-        data.family_of(str(tmp_path))
 
 
 def test_a_known_set_is_prepared_once_and_again_when_damaged(tmp_path, here):

@@ -1,0 +1,14 @@
+"""Arguments and options that several verbs have alike."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Source = Annotated[str, typer.Argument(metavar="DATASET|PATH", help="A known data set, or your own data, as for `run`.")]
+TextColumn = Annotated[str, typer.Option(help="Column of the text in your own table.")]
+LabelColumn = Annotated[str, typer.Option(help="Column of the label in your own table.")]
+Recipe = Annotated[
+    Path | None, typer.Option(metavar="FILE.yaml", help="Options of training, a line each: over the preset, below --set.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Exactly one JSON object on stdout.")]
