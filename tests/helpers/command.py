@@ -1,10 +1,14 @@
-"""`slipway` as a user runs it: a process of its own, in a folder of its own."""
+"""`slipway` as a user runs it: a process of its own, in a folder of its own; or within this one, where speed counts."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from slipway.cli import main
 
 DEADLINE_S = 600
 
@@ -27,3 +31,11 @@ def outcome(*arguments: str, cwd: Path, code: int = 0, python: str = sys.executa
     lines = done.stdout.splitlines()
     assert len(lines) == 1, done.stdout
     return json.loads(lines[0])
+
+
+def within(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of `slipway ARGUMENTS` in this process."""
+    with pytest.raises(SystemExit) as ended:
+        main([*map(str, arguments)])
+    out, err = capsys.readouterr()
+    return ended.value.code or 0, out, err

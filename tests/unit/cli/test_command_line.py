@@ -9,15 +9,9 @@ import pytest
 from slipway.cli import main
 from slipway.cli.exits import exit_code
 from slipway.errors import DataError, GateRefusedError, ParityError, SlipwayError, StoreError
+from tests.helpers.command import within
 
 HEAVY = {"torch", "mlflow", "kfp", "kserve", "pandas", "numpy", "sklearn", "fastapi", "optuna"}
-
-
-def run(capsys, *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    out, err = capsys.readouterr()
-    return ended.value.code, out, err
 
 
 @pytest.mark.parametrize(
@@ -54,7 +48,7 @@ def test_help_loads_nothing_heavy(arguments):
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(capsys, arguments, words):
-    code, out, err = run(capsys, *arguments)
+    code, out, err = within(capsys, *arguments)
     assert code == 2
     assert out == ""
     assert words in err
@@ -67,7 +61,7 @@ def test_debug_shows_the_traceback():
 
 
 def test_an_unknown_flag_is_refused(capsys):
-    code, _, err = run(capsys, "run", "cv", "--epochs", "3")
+    code, _, err = within(capsys, "run", "cv", "--epochs", "3")
     assert code == 2
     assert "--epochs" in err
 
@@ -80,7 +74,7 @@ def test_the_exit_code_follows_from_the_error_class(error, code):
 
 
 def test_runs_of_an_empty_store_say_how_to_start(capsys):
-    code, out, _ = run(capsys, "runs")
+    code, out, _ = within(capsys, "runs")
     assert code == 0
     assert "slipway run cv" in out
 
@@ -92,6 +86,6 @@ def test_show_json_is_the_whole_record(capsys):
 
     with step_record(open_store(settings.load().store), "r1", "gate", inputs={}, parameters={}) as record:
         record.results["verdict"] = "pass"
-    code, out, _ = run(capsys, "show", "r1", "--json")
+    code, out, _ = within(capsys, "show", "r1", "--json")
     assert code == 0
     assert json.loads(out)["gate"]["results"] == {"verdict": "pass"}

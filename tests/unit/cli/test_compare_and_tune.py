@@ -5,14 +5,13 @@ import shlex
 
 import pytest
 
-from slipway.cli import main
 from slipway.cli.pairs import pairs
 from slipway.runs import parameters
 from slipway.search.folder import claimed
 from slipway.training import options
 from slipway.training.recipe import TrainConfig
 from tests.helpers import datasets
-from tests.helpers.command import slipway
+from tests.helpers.command import slipway, within
 
 
 @pytest.fixture
@@ -96,13 +95,6 @@ def test_the_command_that_tune_prints_is_one_that_run_takes():
     assert resolved["size"] == 300
 
 
-def run(capsys, *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    out, err = capsys.readouterr()
-    return ended.value.code, out, err
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -123,7 +115,7 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
 )
 def test_a_mistake_is_one_line_and_exit_code_2_before_anything_is_made(capsys, tmp_path, monkeypatch, arguments, words):
     monkeypatch.chdir(tmp_path)
-    code, out, err = run(capsys, *arguments)
+    code, out, err = within(capsys, *arguments)
     assert (code, out) == (2, "")
     assert words in err
     assert [line[:6] for line in err.splitlines()] == ["error:"], err

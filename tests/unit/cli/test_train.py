@@ -10,6 +10,7 @@ from slipway.data.dataset import Dataset
 from slipway.errors import ConfigError, ConflictError, DataError, NotFoundError, StoreError
 from slipway.store import files
 from tests.helpers import datasets
+from tests.helpers.command import within
 from tests.helpers.minio_server import minio_server, s3_bucket  # noqa: F401  fixtures
 
 IMAGE = "registry.example/slipway-train@sha256:" + "a" * 64
@@ -17,10 +18,8 @@ CLUSTER = ["s3://models/data/texts", "-o", "s3://models/checkpoints/texts", "--t
 
 
 def output(capsys, *arguments: object) -> str:
-    with pytest.raises(SystemExit) as ended:
-        main([*map(str, arguments)])
-    out, err = capsys.readouterr()
-    assert not ended.value.code, err
+    code, out, err = within(capsys, *arguments)
+    assert code == 0, err
     return out
 
 
