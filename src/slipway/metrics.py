@@ -1,6 +1,6 @@
 """Accuracy and friends on numpy arrays. Imports numpy only."""
 
-# N items, K classes
+# N items, K classes, R resamples, T thresholds, B bins
 
 from math import sqrt
 
@@ -26,10 +26,112 @@ def recall_per_class(confusion_KK: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.where(totals > 0, np.diag(confusion_KK) / totals, np.nan)
 
 
+def precision_per_class(confusion_KK: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Share of the items called a class that are of it, in [0, 1]; NaN for a class that was never named."""
+    return recall_per_class(confusion_KK.T)
+
+
+def f1_per_class(confusion_KK: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN); NaN for a class neither there nor named."""
+    both = confusion_KK.sum(axis=0) + confusion_KK.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(both > 0, 2 * np.diag(confusion_KK) / both, np.nan))
+
+
 def log_loss(labels_N: NDArray[np.integer], probabilities_NK: NDArray[np.floating]) -> float:
     """Mean negative log-likelihood in nats; probabilities are clipped at 1e-12."""
-    picked = probabilities_NK[np.arange(len(labels_N)), labels_N]
-    return float(-np.mean(np.log(np.clip(picked.astype(np.float64), 1e-12, 1.0))))
+    return float(item_log_loss(labels_N, probabilities_NK).mean())
+
+
+def item_log_loss(labels_N: NDArray[np.integer], probabilities_NK: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Negative log-likelihood of each item in nats; probabilities are clipped at 1e-12."""
+    picked_N = probabilities_NK[np.arange(len(labels_N)), labels_N]
+    return np.asarray(-np.log(np.clip(picked_N.astype(np.float64), 1e-12, 1.0)))
+
+
+def item_brier(labels_N: NDArray[np.integer], probabilities_NK: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Squared distance of each item's probabilities from its label, summed over classes, in [0, 2] (Brier 1950)."""
+    distance_NK = probabilities_NK.astype(np.float64)
+    distance_NK[np.arange(len(labels_N)), labels_N] -= 1
+    return np.asarray((distance_NK**2).sum(axis=1))
+
+
+def threshold_counts(
+    positive_N: NDArray[np.bool_], score_N: NDArray[np.floating], weights_RN: NDArray[np.floating] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """True and false positives [R, T] when everything scored at or above a threshold is called positive.
+
+    T is the number of different scores, descending: items of equal score are called together.
+
+    Args:
+        weights_RN: how often each item counts; None counts each once (R = 1).
+    """
+    order_N = np.argsort(-score_N, kind="stable")
+    sorted_N = score_N[order_N]
+    last_T = np.flatnonzero(np.r_[sorted_N[1:] != sorted_N[:-1], True])
+    weights_RN = np.ones((1, len(score_N))) if weights_RN is None else weights_RN[:, order_N]
+    true_RN = np.cumsum(np.where(positive_N[order_N], weights_RN, 0), axis=1, dtype=np.float64)
+    all_RN = np.cumsum(weights_RN, axis=1, dtype=np.float64)
+    return true_RN[:, last_T], all_RN[:, last_T] - true_RN[:, last_T]
+
+
+def roc_auc(true_RT: NDArray[np.float64], false_RT: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Area under the ROC curve [R] from `threshold_counts`, by trapezoids; NaN without positives or negatives."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found_RT, alarms_RT = true_RT / true_RT[:, -1:], false_RT / false_RT[:, -1:]
+    return np.asarray(np.trapezoid(_from_zero(found_RT), _from_zero(alarms_RT), axis=1))
+
+
+def average_precision(true_RT: NDArray[np.float64], false_RT: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Precision at each threshold, weighed by the recall gained there [R], from `threshold_counts`; NaN without positives."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall_RT = true_RT / true_RT[:, -1:]
+        precision_RT = np.where(true_RT > 0, true_RT / (true_RT + false_RT), 0)
+    return np.asarray((np.diff(_from_zero(recall_RT), axis=1) * precision_RT).sum(axis=1))
+
+
+def _from_zero(values_RT: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.pad(values_RT, ((0, 0), (1, 0)))
+
+
+def reliability(
+    right_N: NDArray[np.bool_], confidence_N: NDArray[np.floating], bins: int = 15
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Count, mean confidence and accuracy [B] of equally wide bins of confidence; NaN in an empty bin.
+
+    The expected calibration error is `calibration_error` of these (Naeini 2015; Guo 2017, arXiv:1706.04599).
+    """
+    bin_N = confidence_bins(confidence_N, bins)
+    count_B = np.bincount(bin_N, minlength=bins)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        confidence_B = np.bincount(bin_N, confidence_N, bins) / count_B
+        accuracy_B = np.bincount(bin_N, right_N, bins) / count_B
+    return count_B, confidence_B, accuracy_B
+
+
+def confidence_bins(confidence_N: NDArray[np.floating], bins: int = 15) -> NDArray[np.int64]:
+    """Which of the equally wide bins (0, 1/B], (1/B, 2/B] … each confidence lies in, from 0."""
+    return np.clip(np.ceil(confidence_N.astype(np.float64) * bins).astype(np.int64) - 1, 0, bins - 1)
+
+
+def calibration_error(
+    right_N: NDArray[np.bool_],
+    confidence_N: NDArray[np.floating],
+    weights_RN: NDArray[np.floating] | None = None,
+    bins: int = 15,
+) -> NDArray[np.float64]:
+    """Expected calibration error [R]: |accuracy - confidence| of each bin, weighed by its share of the items.
+
+    Args:
+        weights_RN: as in `threshold_counts`.
+    """
+    gap_N: NDArray[np.float64] = right_N - confidence_N.astype(np.float64)
+    weights_RN = np.ones((1, len(gap_N))) if weights_RN is None else weights_RN
+    bin_N = confidence_bins(confidence_N, bins)
+    order_N = np.argsort(bin_N, kind="stable")
+    first_B = np.flatnonzero(np.diff(bin_N[order_N], prepend=-1))
+    gaps_RB = np.add.reduceat(weights_RN[:, order_N] * gap_N[order_N], first_B, axis=1)
+    return np.asarray(np.abs(gaps_RB).sum(axis=1) / weights_RN.sum(axis=1))
 
 
 def wilson_interval(successes: int, n: int, z: float = 1.959963984540054) -> tuple[float, float]:

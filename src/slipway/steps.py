@@ -145,7 +145,7 @@ def export_onnx(*, checkpoint: Path, dataset: Path, out: Path, run_id: str) -> S
 def evaluate(*, bundle: Path, dataset: Path, model_name: str, out: Path, run_id: str) -> Scalars:
     """Score the bundle, and the champion of the same name if there is one, on the raw bytes of the test split.
 
-    Returns: scores.json (see `evaluation.scores.evaluate`).
+    Returns: metrics.json (see `evaluation.summary`).
     """
     from slipway.data.dataset import Dataset
     from slipway.evaluation import scores
@@ -168,7 +168,7 @@ def evaluate(*, bundle: Path, dataset: Path, model_name: str, out: Path, run_id:
         record.metrics.update({k: summary[k] for k in ("accuracy", "accuracy_low", "accuracy_high", "log_loss", "n")})
         with _tracked(run_id, name) as run:
             run.log_metrics({f"test_{k}": v for k, v in record.metrics.items()})
-            run.log_files(out / "scores.json")
+            run.log_files(out, "evaluation")
         return summary
 
 
@@ -176,25 +176,21 @@ def gate(
     *,
     scores: Path,
     out: Path,
-    min_accuracy: float,
-    min_class_recall: float,
-    max_accuracy_drop: float,
-    min_test_items: int,
     run_id: str,
+    rules: Mapping[str, Any] | None = None,
+    **fields: Any,
 ) -> str:
     """Judge the scores and write the verdict directory.
 
+    Args:
+        fields: of `evaluation.gate.GateConfig`.
+        rules: further fields, as KFP hands them on.
     Returns: 'pass' or 'fail', nothing else: pipelines branch on it.
     """
     from slipway.evaluation import gate as gates
     from slipway.evaluation import scores as scores_
 
-    config = gates.GateConfig(
-        min_accuracy=min_accuracy,
-        min_class_recall=min_class_recall,
-        max_accuracy_drop=max_accuracy_drop,
-        min_test_items=min_test_items,
-    )
+    config = gates.configured(fields, rules or {})
     with _recorded("gate", run_id, {"scores": files.read_manifest(scores).digest}, {}) as record:
         verdict = gates.write(out, scores_.load(scores), config)
         record.outputs["verdict"] = files.read_manifest(out).digest
@@ -253,7 +249,7 @@ def register_model(*, bundle: Path, scores: Path, verdict: Path, model_name: str
             release_digest=digest,
             bundle_digest=inputs["bundle"],
             run_id=_run_id(run_id),
-            accuracy=_read_json(scores / "scores.json")["accuracy"],
+            accuracy=_read_json(scores / "metrics.json")["accuracy"],
             expected_champion=judged["champion"] or None,
         )
         if promote:
@@ -273,19 +269,17 @@ def deploy_model(*, release: str, dataset: Path, scores: Path, model_name: str, 
 
     Returns: URL of the v2 endpoint: the cluster's, or the one `slipway serve` gives it.
     """
-    import numpy as np
-
     from slipway.data.dataset import Dataset
     from slipway.deploy import apply, manifest
     from slipway.deploy.check import serve_and_compare
+    from slipway.evaluation import scores as scores_
 
     settings = settings_.load()
     path = fetch(release, settings.home / "cache")
     loaded = bundles.load(path)
     name = model_name or _model_name(loaded)
     with _recorded("deploy_model", run_id, {"release": files.read_manifest(path).digest}, {"namespace": namespace}) as record:
-        with np.load(scores / "predictions.npz") as stored:
-            expected = stored["probabilities"]
+        expected = scores_.load(scores).probabilities_NK
         report = serve_and_compare(str(path), name, Dataset.load(dataset).raw("test"), expected)
         endpoint = f"http://127.0.0.1:8080/v2/models/{name}/infer"  # where `slipway serve` has it
         if namespace or "://" in release:  # pods cannot reach a directory of this machine

@@ -16,6 +16,7 @@ from PIL import Image
 from slipway import bundle as bundles
 from slipway import provenance
 from slipway import settings as settings_
+from slipway.config import defaults
 from slipway.data.dataset import Dataset
 from slipway.data.sources import ASKED
 from slipway.data.split import image_hash, position
@@ -121,7 +122,7 @@ def _resolved(row: Row, seed: int) -> tuple[dict[str, Any], TrainConfig]:
 
 def _key(row: Row, fold: int, asked: Mapping[str, Any], config: TrainConfig) -> str:
     """Equal keys, equal data and recipes. A preset that changes gives others; bars, threads, new options, other code do not."""
-    usual = {**options.defaults(), "threads": config.threads}
+    usual = {**defaults(TrainConfig), "threads": config.threads}
     recipe = {name: value for name, value in asdict(config).items() if value != usual.get(name)}
     made_of = [row.dataset, row.folds, fold, {name: asked[name] for name in ASKED if name in asked}, recipe]
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:12]

@@ -34,11 +34,11 @@ def rendered(
     import yaml
 
     from slipway.cli.prepared import described, fields
+    from slipway.config import to_text
     from slipway.deploy.trainjob import train_job
     from slipway.models import architectures
     from slipway.pipelines.resources import Gpu, parse_gpu
     from slipway.runs.parameters import read_recipe
-    from slipway.training.options import to_text
     from slipway.training.recipe import TrainConfig
 
     if "workers" in values:

@@ -1,3 +1,5 @@
+from typing import Any
+
 from kfp import dsl
 
 from slipway.components.images import TRAIN_IMAGE
@@ -11,6 +13,7 @@ def gate(
     min_class_recall: float,
     max_accuracy_drop: float,
     min_test_items: int,
+    rules: dict[str, Any],
     run_id: str,
 ) -> str:
     from pathlib import Path
@@ -19,5 +22,5 @@ def gate(
 
     return steps.gate(
         scores=Path(scores.path), out=Path(verdict.path), min_accuracy=min_accuracy, min_class_recall=min_class_recall,
-        max_accuracy_drop=max_accuracy_drop, min_test_items=min_test_items, run_id=run_id,
+        max_accuracy_drop=max_accuracy_drop, min_test_items=min_test_items, rules=rules, run_id=run_id,
     )  # fmt: skip

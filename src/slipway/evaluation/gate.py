@@ -1,53 +1,80 @@
-"""The gate: rules are pure functions over numbers; the verdict keeps every number, threshold and reason."""
+"""The gate: which rules apply to a bundle's scores, and the verdict with every number, threshold and reason."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from slipway.errors import ConfigError
-from slipway.evaluation.compare import paired_difference
+from slipway.config import from_value, types
+from slipway.errors import ConfigError, unknown
+from slipway.evaluation import rules
+from slipway.evaluation.compare import bootstrap_difference, class_differences, mcnemar_exact, paired_difference
+from slipway.evaluation.rules import Rule
 from slipway.evaluation.scores import Scores
 from slipway.store import files
 
 PASS, FAIL = "pass", "fail"
+_SHARES = ("min_accuracy", "min_class_recall", "min_balanced_accuracy", "max_calibration_error")
+_ABOVE_ZERO = ("max_latency_ms", "max_size_mb")
+_FLOORS = ("recall_floors", "robustness_floors", "slice_floors")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateConfig:
-    """What a model must reach. Accuracies are shares in [0, 1]."""
+    """What a model must reach on the test split. Accuracies are shares in [0, 1]."""
 
     min_accuracy: float
-    """Floor of the accuracy on the test split."""
+    """Floor of the accuracy."""
     min_class_recall: float
     """Floor of the recall of every class; 0 switches the rule off."""
     max_accuracy_drop: float = 0.01
     """Non-inferior to the champion: the one-sided 95 % lower bound of the paired difference is above minus this."""
     min_test_items: int = 100
     """Fewer test items cannot carry a verdict."""
+    min_balanced_accuracy: float = 0.0
+    """Floor of the mean of the classes' recalls; 0 switches the rule off."""
+    recall_floors: str = ""
+    """Floors of single classes, such as `scratches=0.95, patches=0.9`."""
+    robustness_floors: str = ""
+    """Floors of the mean accuracy on disturbed items, by disturbance, such as `blur=0.7`."""
+    slice_floors: str = ""
+    """Floors of the accuracy on slices of your data, such as `camera=3=0.9`; see slice_columns."""
+    max_calibration_error: float | None = None
+    """Ceiling of the expected calibration error, a share; none: no such rule."""
+    max_latency_ms: float | None = None
+    """Ceiling of one item's time, 95th percentile, preprocessing included, where `evaluate` runs; none: no such rule."""
+    max_size_mb: float | None = None
+    """Ceiling of the served graph's file, in 10^6 bytes; none: no such rule."""
 
     def __post_init__(self) -> None:
-        for name in ("min_accuracy", "min_class_recall"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"gate.{name}: must be 0 to 1, got {getattr(self, name)}; 0.9 means 90 %")
+        for name in _SHARES:
+            if (value := getattr(self, name)) is not None and not 0 <= value <= 1:
+                raise ConfigError(f"gate.{name}: must be 0 to 1, got {value}; 0.9 means 90 %")
+        for name in _ABOVE_ZERO:
+            if (value := getattr(self, name)) is not None and not value > 0:
+                raise ConfigError(f"gate.{name}: must be above 0, got {value}; none switches the rule off")
         if not 0 < self.max_accuracy_drop <= 1:
             raise ConfigError(f"gate.max_accuracy_drop: must be above 0 and at most 1, got {self.max_accuracy_drop}")
         if self.min_test_items < 1:
             raise ConfigError(f"gate.min_test_items: must be >= 1, got {self.min_test_items}")
+        for name in _FLOORS:
+            rules.floors(getattr(self, name), f"gate.{name}")
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One rule's outcome."""
+def configured(*given: Mapping[str, Any]) -> GateConfig:
+    """The configuration from values by name, as they come from YAML or JSON.
 
-    name: str
-    passed: bool
-    value: float
-    threshold: float
-    reason: str
-    """One line for people; says `insufficient_data` where more items, not a better model, are needed."""
+    Raises: ConfigError: an unknown name, a value of another type or out of range.
+    """
+    known = types(GateConfig)
+    values = {name: value for part in given for name, value in part.items()}
+    for name in values:
+        if name not in known:
+            raise ConfigError(unknown("gate: rule", name, known))
+    typed: dict[str, Any] = {name: from_value(f"gate.{name}", value, *known[name]) for name, value in values.items()}
+    return GateConfig(**typed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,78 +96,70 @@ class Verdict:
 
 
 def judge(scores: Scores, config: GateConfig) -> Verdict:
-    """Apply every rule to the scores."""
-    summary = scores.summary
-    rules = [
-        enough_items(summary["n"], config.min_test_items),
-        accuracy_floor(summary["accuracy"], summary["accuracy_low"], summary["accuracy_high"], config.min_accuracy),
-    ]
-    rules.append(better_than_guessing(summary["accuracy_low"], summary["confusion"]))
+    """Apply every rule to the scores. Raises: ConfigError: a floor for a name that is not there."""
+    return Verdict(list(_rules(scores, config)))
+
+
+def _rules(scores: Scores, config: GateConfig) -> Iterator[Rule]:
+    found = scores.summary
+    yield rules.enough_items(found["n"], config.min_test_items)
+    yield rules.accuracy_floor(found["accuracy"], found["accuracy_low"], found["accuracy_high"], config.min_accuracy)
+    yield rules.better_than_guessing(found["accuracy_low"], found["confusion"])
+    recall = dict(zip(found["labels"], found["recall"], strict=True))
     if config.min_class_recall > 0:
-        rules.append(class_recall_floor(dict(zip(summary["labels"], summary["recall"], strict=True)), config.min_class_recall))
-    if summary["champion"] is not None:
-        rules.append(non_inferior(scores, config.max_accuracy_drop))
-    return Verdict(rules)
+        yield rules.class_recall_floor(recall, config.min_class_recall)
+    if config.min_balanced_accuracy > 0:
+        yield rules.floor("balanced_accuracy", "balanced accuracy", found["balanced_accuracy"], config.min_balanced_accuracy)
+    if config.max_calibration_error is not None:
+        error = found["calibration_error"]
+        yield rules.ceiling("calibration_error", "expected calibration error", error, config.max_calibration_error)
+    if config.max_latency_ms is not None:
+        taken = scores.timings["latency_ms"]["p95"]
+        yield rules.ceiling("latency", "95th percentile of one item's latency", taken, config.max_latency_ms, "ms")
+    if config.max_size_mb is not None:
+        yield rules.ceiling("size", f"size of {found['variant']}", found["size_bytes"] / 1e6, config.max_size_mb, "MB")
+    for name, kind, there in (
+        ("recall_floors", "recall of class", recall),
+        ("robustness_floors", "accuracy under", {row["name"]: row["accuracy"] for row in found.get("robustness", [])}),
+        ("slice_floors", "accuracy on slice", {row["name"]: row["accuracy"] for row in found.get("slices", [])}),
+    ):
+        yield from rules.named(rules.floors(getattr(config, name), f"gate.{name}"), there, name, kind)
+    if found["champion"] is not None:
+        yield _against_champion(scores, config.max_accuracy_drop)
 
 
-def enough_items(n: int, minimum: int) -> Rule:
-    """Whether the test split can carry a verdict at all."""
-    return Rule(
-        "enough_items",
-        n >= minimum,
-        n,
-        minimum,
-        f"{n} test items (at least {minimum})" if n >= minimum else f"insufficient_data: {n} test items, needed are {minimum}",
-    )
-
-
-def accuracy_floor(accuracy: float, low: float, high: float, floor: float) -> Rule:
-    """Accuracy on the test split against its floor."""
-    sign = "≥" if accuracy >= floor else "<"
-    reason = f"accuracy {accuracy:.4f} ({low:.4f} to {high:.4f}) {sign} {floor:.4f}"
-    return Rule("accuracy", accuracy >= floor, accuracy, floor, reason)
-
-
-def better_than_guessing(low: float, confusion: Sequence[Sequence[int]]) -> Rule:
-    """Whether the accuracy's lower bound is above the share of the most frequent class: no configuration can waive it."""
-    totals = [sum(row) for row in confusion]
-    share = max(totals) / sum(totals)
-    sign = ">" if low > share else "not above"
-    reason = f"accuracy is at least {low:.4f}, {sign} the {share:.4f} of always naming the most frequent class"
-    return Rule("better_than_guessing", low > share, low, share, reason)
-
-
-def class_recall_floor(recall: Mapping[str, float | None], floor: float) -> Rule:
-    """The worst class's recall against its floor; a class without test items cannot be judged."""
-    if missing := [name for name, value in recall.items() if value is None]:
-        return Rule("class_recall", False, 0.0, floor, f"insufficient_data: no test items of {', '.join(missing)}")
-    name, worst = min(((k, v) for k, v in recall.items() if v is not None), key=lambda pair: pair[1])
-    sign = "≥" if worst >= floor else "<"
-    return Rule("class_recall", worst >= floor, worst, floor, f"recall of worst class '{name}' {worst:.4f} {sign} {floor:.4f}")
-
-
-def non_inferior(scores: Scores, max_drop: float) -> Rule:
-    """Not worse than the champion by more than `max_drop`, on items neither model was trained on."""
-    champion = scores.summary["champion"]
-    if champion["bundle"] == scores.summary["bundle"]:
+def _against_champion(scores: Scores, max_drop: float) -> Rule:
+    if scores.summary["champion"]["bundle"] == scores.summary["bundle"]:
         return Rule("non_inferior", True, 0.0, -max_drop, "the champion is this very bundle")
     if scores.fresh_N is None or scores.champion_right_N is None:
         reason = "the champion has other classes or another input: not comparable; give the model a --name of its own"
         return Rule("non_inferior", False, 0.0, -max_drop, reason)
     fresh = scores.fresh_N
-    paired = paired_difference(scores.right_N[fresh], scores.champion_right_N[fresh], max_drop=max_drop)
-    passed = paired.n > 0 and paired.lower > -max_drop
-    numbers = f"difference {paired.difference:+.4f}, lower bound {paired.lower:+.4f} on {paired.n} items"
-    if passed:
-        reason = f"not worse than the champion: {numbers}, above {-max_drop:+.4f}"
-    elif paired.difference <= -max_drop:
-        reason = f"worse than the champion: {numbers}, not above {-max_drop:+.4f}"
-    else:
-        reason = (
-            f"insufficient_data: cannot tell from the champion: {numbers}, not above {-max_drop:+.4f}; "
-            f"about {paired.needed} items would do"
-        )
-    return Rule("non_inferior", passed, paired.lower, -max_drop, reason)
+    return rules.non_inferior(
+        paired_difference(scores.right_N[fresh], scores.champion_right_N[fresh], max_drop=max_drop), max_drop
+    )
+
+
+def comparison(scores: Scores, max_drop: float) -> dict[str, Any] | None:
+    """Everything told of challenger and champion on the items new to both; None where there is nothing to compare.
+
+    Returns: the fields of `PairedDifference`, low and high (95 %, bootstrap), p (McNemar, exact) and classes.
+    """
+    if scores.fresh_N is None or scores.champion_right_N is None or not scores.fresh_N.any():
+        return None
+    fresh = scores.fresh_N
+    ours_N, theirs_N, labels_N = scores.right_N[fresh], scores.champion_right_N[fresh], scores.labels_N[fresh]
+    paired = paired_difference(ours_N, theirs_N, max_drop=max_drop)
+    low, high = bootstrap_difference(ours_N, theirs_N)
+    return {
+        **asdict(paired),
+        "low": low,
+        "high": high,
+        "p": mcnemar_exact(paired.only_challenger_right, paired.only_champion_right),
+        "accuracy": float(ours_N.mean()),
+        "champion_accuracy": float(theirs_N.mean()),
+        "classes": [asdict(row) for row in class_differences(labels_N, ours_N, theirs_N, scores.summary["labels"])],
+    }
 
 
 def write(out: Path, scores: Scores, config: GateConfig) -> dict[str, Any]:
@@ -154,6 +173,7 @@ def write(out: Path, scores: Scores, config: GateConfig) -> dict[str, Any]:
         "variant": scores.summary["variant"],
         "scores": scores.digest,
         "champion": (scores.summary["champion"] or {}).get("release", ""),
+        "comparison": comparison(scores, config.max_accuracy_drop),
         "config": asdict(config),
     }
     with files.atomic_dir(out) as scratch:

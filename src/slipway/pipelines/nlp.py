@@ -41,6 +41,7 @@ def pipeline(
     min_class_recall: float = 0.5,
     max_accuracy_drop: float = 0.02,
     min_test_items: int = 100,
+    rules: dict[str, Any] = {},  # noqa: B006  # as KFP wants it
     promote: bool = False,
     namespace: str = "",
 ) -> None:
@@ -76,6 +77,7 @@ def pipeline(
         min_class_recall: Gate: least recall of every class; 0 switches the rule off.
         max_accuracy_drop: Gate: how much worse than the champion may not be excluded.
         min_test_items: Gate: fewer test items cannot carry a verdict.
+        rules: Gate: further rules, by name; `slipway options gate` lists them.
         promote: Make a model that passes the champion at once.
         namespace: Kubernetes namespace to serve in; empty: only check that the release serves.
     """
@@ -124,6 +126,7 @@ def pipeline(
         min_class_recall=min_class_recall,
         max_accuracy_drop=max_accuracy_drop,
         min_test_items=min_test_items,
+        rules=rules,
         promote=promote,
         namespace=namespace,
         run_id=run_id,

@@ -22,6 +22,7 @@ def release_checkpoint(
     min_class_recall: Any,
     max_accuracy_drop: Any,
     min_test_items: Any,
+    rules: Any,
     promote: Any,
     namespace: Any,
     run_id: str,
@@ -40,6 +41,7 @@ def release_checkpoint(
         min_class_recall=min_class_recall,
         max_accuracy_drop=max_accuracy_drop,
         min_test_items=min_test_items,
+        rules=rules,
         run_id=run_id,
     )
     apply(judged, "gate")

@@ -1,6 +1,7 @@
 """Parameters of a pipeline, read from its compiled file: names, types, defaults, descriptions. Needs no kfp.
 
-What has no parameter of its own travels in the one called `options`: the other fields of `training.recipe.TrainConfig`.
+What has no parameter of its own travels in two that hold others: `options`, fields of `training.recipe.TrainConfig`, and
+`rules`, fields of `evaluation.gate.GateConfig`.
 """
 
 from collections.abc import Mapping
@@ -10,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import slipway
+from slipway.config import from_text, from_value, types
 from slipway.errors import ConfigError, unknown
+from slipway.evaluation import gate
+from slipway.evaluation.gate import GateConfig
 from slipway.training import options as training_options
-from slipway.training.options import from_text, from_value
-from slipway.training.recipe import TrainConfig, types
+from slipway.training.recipe import TrainConfig
 
 Value = str | int | float | bool | dict[str, Any]
 SETS, OWN = "datasets", "own_data"
 """Sections of a preset: parameters for one known data set, and for the user's own data, whose difficulty nobody knows."""
-OPTIONS = "options"
-"""The parameter that holds what has no parameter of its own."""
+OPTIONS, RULES = "options", "rules"
+"""The parameters that hold what has none of its own: of training, of the gate."""
 _TYPES: dict[str, type] = {"STRING": str, "NUMBER_INTEGER": int, "NUMBER_DOUBLE": float, "BOOLEAN": bool, "STRUCT": dict}
 
 
@@ -28,7 +31,7 @@ class Parameter:
     """One parameter of a pipeline."""
 
     type: type
-    """str, int, float or bool; of `options`, dict."""
+    """str, int, float or bool; of `options` and `rules`, dict."""
     default: Value
     """Its value when neither preset nor caller gives one."""
     description: str
@@ -76,9 +79,9 @@ def resolve(family: str, *, preset: str, values: Mapping[str, str], recipe: Path
 
     Args:
         preset: name of a preset; empty means the defaults alone.
-        values: texts as they come from `--set name=value`: pipeline parameters and options of training alike.
+        values: texts as they come from `--set name=value`: pipeline parameters, options of training and rules alike.
         recipe: a file, see `read_recipe`; None: there is none.
-    Returns: by name; options of training that have no parameter of their own are in `options`.
+    Returns: by name; what has no parameter of its own is in `options` or `rules`.
     Raises: ConfigError: an unknown family, preset or name (with the near match), a value of another type, or training
         cannot be configured so.
     """
@@ -99,6 +102,8 @@ def resolve(family: str, *, preset: str, values: Mapping[str, str], recipe: Path
         kind, optional = _kind(name, family, f"{family} pipeline: parameter")
         _put(resolved, name, from_text(name, text, kind, optional))
     TrainConfig(family=family, **training(family, resolved))
+    own = {name: value for name, value in resolved.items() if name in types(GateConfig)}
+    gate.configured(own, resolved[RULES])
     return resolved
 
 
@@ -124,10 +129,12 @@ def _apply(resolved: dict[str, Any], new: Mapping[str, Any], family: str, where:
 
 def _kind(name: str, family: str, where: str) -> tuple[type, bool]:
     """Type of a parameter or option, and whether it may be None."""
-    known = {name: (parameter.type, False) for name, parameter in parameters(family).items() if name != OPTIONS}
-    known = {option: types()[option] for option in training_options.names(family)} | known
-    if name == OPTIONS:
-        raise ConfigError(f"{where}: {OPTIONS} holds options of training; set each by its name, such as --set ema=0.99")
+    holders = OPTIONS, RULES
+    own = {name: (parameter.type, False) for name, parameter in parameters(family).items() if name not in holders}
+    training = {option: types(TrainConfig)[option] for option in training_options.names(family)}
+    known: dict[str, tuple[type, bool]] = {**training, **types(GateConfig), **own}
+    if name in holders:
+        raise ConfigError(f"{where}: {name} holds others; set each by its own name, such as --set ema=0.99")
     if name not in known:
         raise training_options.refuse(where, name, known, family)
     return known[name]
@@ -136,10 +143,12 @@ def _kind(name: str, family: str, where: str) -> tuple[type, bool]:
 def _put(resolved: dict[str, Any], name: str, value: Any) -> None:
     if name in resolved:
         resolved[name] = value
-    elif value is None:  # the default of every option that may be None; KFP's structs take no None
-        resolved[OPTIONS].pop(name, None)
+        return
+    holder = resolved[RULES if name in types(GateConfig) else OPTIONS]
+    if value is None:  # the default of every option that may be None; KFP's structs take no None
+        holder.pop(name, None)
     else:
-        resolved[OPTIONS][name] = value
+        holder[name] = value
 
 
 def _preset(family: str, preset: str) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from typing import Any
 
 import yaml
 
+from slipway.config import to_text
 from slipway.data.dataset import Dataset
 from slipway.search.compare import about
 from slipway.search.space import Axis
 from slipway.search.tune import METRICS, Tuned
 from slipway.settings import Settings
 from slipway.store import files
-from slipway.training.options import to_text
 
 COLUMNS = ("trial", "state", "value", "epochs", "best_epoch", "seconds")
 """Of tune.csv, before one for each axis and `error`."""

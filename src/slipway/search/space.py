@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any
 
+from slipway.config import from_text, from_value, types
 from slipway.errors import ConfigError, unknown
 from slipway.models import architectures
 from slipway.training import options, recipe
+from slipway.training.recipe import TrainConfig
 
 FORMS = "write key=low..high, key=low..high,log or key=a,b,c, such as learning_rate=1e-4..1e-2,log"
 
@@ -62,7 +64,7 @@ def parse(texts: Iterable[str], family: str, *, held: Collection[str] = ()) -> d
 
 def typed(params: Mapping[str, Any]) -> dict[str, Any]:
     """Proposed values in the types of their fields: the study's file keeps some whole numbers as floats."""
-    return {name: options.from_value(name, value, *recipe.types()[name]) for name, value in params.items()}
+    return {name: from_value(name, value, *types(TrainConfig)[name]) for name, value in params.items()}
 
 
 def _axis(text: str, family: str) -> Axis:
@@ -72,10 +74,10 @@ def _axis(text: str, family: str) -> Axis:
         raise ConfigError(f"{where}: {FORMS}")
     if name not in options.names(family):
         raise options.refuse("--space", name, options.names(family), family)
-    kind, optional = recipe.types()[name]
+    kind, optional = types(TrainConfig)[name]
     if ".." in values and kind in (int, float):
         return _range(name, kind, values, where, family)
-    choices = tuple(options.from_text(f"{where}: {name}", part.strip(), kind, optional) for part in values.split(","))
+    choices = tuple(from_text(f"{where}: {name}", part.strip(), kind, optional) for part in values.split(","))
     if len(set(choices)) < max(2, len(choices)):
         raise ConfigError(f"{where}: needs two or more different values; a fixed one goes to --set; {FORMS}")
     for choice in choices:
@@ -87,7 +89,7 @@ def _range(name: str, kind: type, values: str, where: str, family: str) -> Axis:
     ends, comma, word = values.partition(",")
     if comma and word.strip() != "log":
         raise ConfigError(f"{where}: only ',log' may follow a range, got ',{word}'; {FORMS}")
-    low, high = (options.from_text(f"{where}: {name}", end.strip(), kind) for end in ends.split("..", 1))
+    low, high = (from_text(f"{where}: {name}", end.strip(), kind) for end in ends.split("..", 1))
     if not low < high:  # type: ignore[operator]
         raise ConfigError(f"{where}: the range must go up, got {low} to {high}; {FORMS}")
     if comma and not low > 0:  # type: ignore[operator]

@@ -85,8 +85,8 @@ def items_of(dataset: Dataset, split: str) -> Sequence[Raw]:
 
 
 def _numbers(dataset: Dataset, checkpoint: Path, bundle: Path, *, split: str, threads: int) -> dict[str, Any]:
-    from slipway.evaluation.scores import summarise
-    from slipway.search.latency import latency_ms, on_gpu
+    from slipway.evaluation.latency import latency_ms, on_gpu
+    from slipway.evaluation.summary import summarise
 
     loaded = bundles.load(bundle, threads=threads)
     bundles.selftest(loaded)

@@ -1,11 +1,7 @@
 """The configuration of training: one flat, frozen record. Every field can be set by `--set name=value` and in a preset."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from functools import cache
+from dataclasses import dataclass, replace
 from math import inf
-from types import UnionType
-from typing import Any, get_args, get_type_hints
 
 from slipway.errors import ConfigError, unknown
 from slipway.models import architectures, families
@@ -226,15 +222,3 @@ class TrainConfig:
         if precision == "fp16" and device == "cpu":
             raise ConfigError(FP16_ON_CPU)
         return replace(self, architecture=self.resolved_architecture, device=device, precision=precision)
-
-
-@cache
-def types() -> Mapping[str, tuple[type, bool]]:
-    """Every field's type (str, int, float or bool), and whether it may be None."""
-    hints = get_type_hints(TrainConfig)
-    found = {}
-    for field in fields(TrainConfig):
-        hint: Any = hints[field.name]
-        optional = isinstance(hint, UnionType)
-        found[field.name] = (next(t for t in get_args(hint) if t is not type(None)) if optional else hint, optional)
-    return found

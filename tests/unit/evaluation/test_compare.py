@@ -5,8 +5,10 @@ from math import sqrt
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats import contingency_tables
+from statsmodels.stats.multitest import multipletests
 
-from slipway.evaluation.compare import paired_difference
+from slipway.evaluation.compare import bootstrap_difference, class_differences, holm, mcnemar_exact, paired_difference
 
 
 def _pairs(both: int, only_challenger: int, only_champion: int, neither: int):
@@ -42,3 +44,31 @@ def test_needed_items_would_do():
     later = paired_difference(*_pairs(int(90 * scale), int(5 * scale), int(5 * scale), 0), max_drop=0.01)
     assert found.lower < -0.01
     assert later.lower == pytest.approx(-0.01, abs=0.001)
+
+
+@pytest.mark.parametrize(("b", "c"), [(25, 10), (0, 6), (4, 4), (0, 0)])
+def test_mcnemar_is_that_of_statsmodels(b, c):
+    expected = contingency_tables.mcnemar([[50, b], [c, 7]], exact=True).pvalue if b + c else 1.0
+    assert mcnemar_exact(b, c) == pytest.approx(expected, abs=1e-12)
+
+
+def test_holm_is_that_of_statsmodels():
+    p_values = [0.01, 0.04, 0.03, 0.005, 0.9, 0.04]
+    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1], abs=1e-12)
+
+
+def test_bootstrap_of_the_difference_agrees_with_its_normal_interval():
+    challenger, champion = _pairs(1700, 180, 120, 0)
+    low, high = bootstrap_difference(challenger, champion)
+    half = stats.norm.ppf(0.975) * (challenger.astype(float) - champion).std() / sqrt(2000)
+    assert (low, high) == pytest.approx((0.03 - half, 0.03 + half), abs=0.06 * half)
+
+
+def test_the_class_that_fell_is_found_and_the_unchanged_ones_are_not():
+    labels = np.arange(300) % 3
+    champion = np.ones(300, bool)
+    challenger = ~((labels == 1) & (np.arange(300) < 60))  # 20 of class 1's 100 are wrong now
+    found = {row.label: row for row in class_differences(labels, challenger, champion, ["a", "b", "c"])}
+    assert found["b"].difference == pytest.approx(-0.2)
+    assert found["b"].p_corrected == pytest.approx(3 * 2 * 0.5**20)
+    assert (found["a"].p_corrected, found["c"].difference) == (1.0, 0.0)

@@ -2,9 +2,10 @@
 
 import pytest
 
+from slipway import config
 from slipway.errors import ConfigError
 from slipway.runs.parameters import families, parameters, presets, resolve
-from slipway.training import options
+from slipway.training.recipe import TrainConfig
 
 ALL = [(family, preset) for family in families() for preset in presets(family)]
 
@@ -26,7 +27,7 @@ def test_a_preset_holds_only_what_differs(family, preset):
 
     content = _preset(family, preset)
     sections = [content.pop(OWN, {}), *content.pop(SETS, {}).values()]
-    defaults = dict(options.defaults()) | resolve(family, preset="", values={})
+    defaults = dict(config.defaults(TrainConfig)) | resolve(family, preset="", values={})
     assert {k for k, v in content.items() if v == defaults[k]} == set()
     for section in sections:
         assert {k for k, v in section.items() if v == (defaults | content)[k]} == set()
@@ -59,6 +60,15 @@ def test_every_parameter_has_a_description(family):
 def test_what_the_caller_sets_wins():
     resolved = resolve("cv", preset="quick", values={"epochs": "7", "learning_rate": "1e-3", "promote": "false", "data": "a=b"})
     assert (resolved["epochs"], resolved["learning_rate"], resolved["promote"], resolved["data"]) == (7, 0.001, False, "a=b")
+
+
+def test_what_has_no_parameter_of_its_own_goes_where_it_belongs():
+    values = {"ema": "0.99", "max_size_mb": "20", "recall_floors": "cat=0.5", "min_accuracy": "0.6"}
+    resolved = resolve("cv", preset="quick", values=values)
+    assert (resolved["options"], resolved["min_accuracy"]) == ({"ema": 0.99}, 0.6)
+    assert resolved["rules"] == {"max_size_mb": 20.0, "recall_floors": "cat=0.5"}
+    with pytest.raises(ConfigError, match=r"gate\.max_size_mb: must be above 0"):
+        resolve("cv", preset="quick", values={"max_size_mb": "-1"})
 
 
 def test_a_recipe_goes_over_the_preset_and_below_what_the_caller_sets(tmp_path):

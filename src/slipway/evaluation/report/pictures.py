@@ -1,0 +1,130 @@
+"""Pictures of the report, as SVG text that stands in the page itself; equal numbers give equal text."""
+
+# N items, K classes
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slipway import metrics
+
+MAX_CURVES = 10
+"""Classes that get a curve of their own: the worst ones."""
+MAX_NAMED = 30
+"""Classes whose names and counts fit a confusion matrix."""
+POINTS = 200
+"""Of a curve at most: finer steps cannot be seen."""
+
+
+def learning_curves(history: Sequence[Mapping[str, Any]], best_epoch: int) -> str:
+    """Loss and accuracy of training and validation by epoch; the kept epoch is marked.
+
+    Args:
+        history: records of epochs, as model.json of a checkpoint has them.
+    """
+    epochs = [row["epoch"] for row in history]
+    figure = _figure(9, 3.2)
+    for axes, what, label in zip(figure.subplots(1, 2), ("loss", "accuracy"), ("loss (nats)", "accuracy"), strict=True):
+        mark = "o-" if len(epochs) < 25 else "-"
+        axes.plot(epochs, [row[f"train_{what}"] for row in history], mark, ms=3, label="training")
+        axes.plot(epochs, [row[f"val_{what}"] for row in history], mark, ms=3, label="validation")
+        axes.axvline(best_epoch, color="0.6", lw=1, ls=":", label=f"kept: epoch {best_epoch}")
+        axes.set(xlabel="epoch", ylabel=label)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+    figure.axes[0].legend(frameon=False, fontsize=8)
+    return _svg(figure)
+
+
+def confusion_matrix(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
+    """Counts, each row coloured by its share of the true class; names and counts only where they fit."""
+    counts_KK = np.array(confusion)
+    share_KK = counts_KK / np.maximum(counts_KK.sum(axis=1, keepdims=True), 1)
+    side = min(9.0, 2.6 + 0.5 * len(labels))
+    figure = _figure(side, side * 0.9)
+    axes = figure.subplots()
+    axes.imshow(share_KK, cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="answer", ylabel="true class")
+    if len(labels) <= MAX_NAMED:
+        axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(labels)), labels)
+        for (row, column), count in np.ndenumerate(counts_KK):
+            color = "white" if share_KK[row, column] > 0.5 else "0.15"
+            axes.text(column, row, str(count) if count else "·", ha="center", va="center", color=color, fontsize=8)
+    return _svg(figure)
+
+
+def roc_and_precision(
+    labels_N: NDArray[np.integer],
+    probabilities_NK: NDArray[np.floating],
+    labels: Sequence[str],
+    classes: Sequence[Mapping[str, Any]],
+) -> str:
+    """ROC and precision-recall curves of each class against the rest; of many classes, those with the least average precision.
+
+    Args:
+        classes: of `summary.summarise`.
+    """
+    judged = [k for k, row in enumerate(classes) if row["average_precision"] is not None and row["roc_auc"] is not None]
+    shown = sorted(sorted(judged, key=lambda k: classes[k]["average_precision"])[:MAX_CURVES])
+    figure = _figure(9, 3.8)
+    roc, precision = figure.subplots(1, 2)
+    for k in shown:
+        true_1T, false_1T = metrics.threshold_counts(labels_N == k, probabilities_NK[:, k])
+        found_T, alarms_T = true_1T[0] / true_1T[0, -1], false_1T[0] / false_1T[0, -1]
+        some_T = np.unique(np.linspace(0, len(found_T) - 1, POINTS).astype(int))
+        name = _short(labels[k])
+        area, mean = classes[k]["roc_auc"], classes[k]["average_precision"]
+        roc.plot(np.r_[0, alarms_T[some_T]], np.r_[0, found_T[some_T]], lw=1.3, label=f"{name} {area:.3f}")
+        precise_T = (true_1T / (true_1T + false_1T))[0]
+        precision.step(found_T[some_T], precise_T[some_T], where="post", lw=1.3, label=f"{name} {mean:.3f}")
+    roc.plot([0, 1], [0, 1], color="0.7", lw=1, ls=":")
+    roc.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC, area")
+    precision.set(xlabel="recall", ylabel="precision", ylim=(0, 1.03), title="precision and recall, average precision")
+    for axes in (roc, precision):
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False, fontsize=7)
+    return _svg(figure)
+
+
+def reliability(bins: Mapping[str, Sequence[float | None]]) -> str:
+    """Accuracy against confidence, and how many items each bin holds.
+
+    Args:
+        bins: `reliability` of `summary.summarise`.
+    """
+    count_B = np.array(bins["count"], float)
+    edges_B = np.linspace(0, 1, len(count_B) + 1)
+    figure = _figure(4.4, 4.2)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    upper.plot([0, 1], [0, 1], color="0.7", lw=1, ls=":")
+    there = [b for b, n in enumerate(count_B) if n]
+    upper.plot([bins["confidence"][b] for b in there], [bins["accuracy"][b] for b in there], "o-", ms=4)
+    upper.set(ylabel="accuracy", ylim=(0, 1.03), xlim=(0, 1))
+    lower.bar(edges_B[:-1], count_B, width=np.diff(edges_B), align="edge", color="C0", alpha=0.6)
+    lower.set(xlabel="confidence", ylabel="items")
+    upper.grid(alpha=0.3)
+    return _svg(figure)
+
+
+def _short(name: str, most: int = 18) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def _figure(width_in: float, height_in: float) -> Any:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width_in, height_in), layout="constrained")
+
+
+def _svg(figure: Any) -> str:
+    import matplotlib
+
+    target = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "slipway", "svg.fonttype": "none", "font.family": "sans-serif"}):
+        figure.savefig(target, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = target.getvalue()
+    return text[text.index("<svg") :]
