@@ -2,6 +2,7 @@
 
     dataset.json                      name, family, kind, labels, counts, fingerprint, preprocessing, splits, what was skipped
     {train,validation,test}.csv       id, label, source  |  id, label, text
+    {split}_slices.csv                values of the user's slice columns, where columns were named
     {split}_labels.npy                int64 [N], positions in labels
     {split}_images.npy                uint8 [N, H, W, C], images only
     test_raw.npy, test_offsets.npy    the test images' original bytes, as `bundle.pack_bytes` lays them out
@@ -175,10 +176,29 @@ class Dataset:
         """First 8 bytes of each item's content hash, big endian, uint64 [N]; ascending."""
         return np.array([int(i[:16], 16) for i in self.ids(split)], np.uint64)
 
+    def slices(self, split: str) -> dict[str, NDArray[np.bool_]]:
+        """Which items of a split are in each slice the user named: `column=value` -> bool [N], by column, then value.
+
+        An item without a value is in none of the column's slices; without slice columns there are no slices.
+        """
+        self._check(split)
+        path = self.path / f"{split}_slices.csv"
+        if not path.is_file():
+            return {}
+        columns, *rows = self._read(path)
+        return {
+            f"{column}={value}": np.array([row[c] == value for row in rows])
+            for c, column in enumerate(columns)
+            for value in sorted({row[c] for row in rows} - {""})
+        }
+
     def _rows(self, split: str) -> list[list[str]]:
+        return self._read(self.path / f"{split}.csv")[1:]
+
+    def _read(self, path: Path) -> list[list[str]]:
         csv.field_size_limit(MAX_FIELD_CHARS)
-        with (self.path / f"{split}.csv").open(encoding="utf-8", newline="") as f:
-            return list(csv.reader(f))[1:]
+        with path.open(encoding="utf-8", newline="") as f:
+            return list(csv.reader(f))
 
     def _check(self, split: str, kind: str = "") -> None:
         if split not in SPLITS:

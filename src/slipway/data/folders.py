@@ -1,7 +1,7 @@
 """The user's own data: a folder of class-named folders, or a table."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -15,13 +15,16 @@ NO_IMAGE = frozenset({".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".xml", 
 """Suffixes that lie beside images; any other file is read as an image, and listed when it is none."""
 
 
-def open_path(path: Path, *, family: str, text_column: str = "", label_column: str = "") -> RawData:
+def open_path(
+    path: Path, *, family: str, text_column: str = "", label_column: str = "", slice_columns: Sequence[str] = ()
+) -> RawData:
     """Open the user's own data for a model family.
 
     Args:
         path: for images a folder of class-named folders, a folder with labels.csv, or such a table; for texts a table.
         text_column: the table's column of texts, or of image paths; empty takes the first usual name that is there.
         label_column: the table's column of class names; empty likewise.
+        slice_columns: columns of the table whose values are slices that a model is judged on.
     Raises: DataError: not there, of no known form, a class without images, a column or an image missing.
     """
     if family not in KINDS:
@@ -36,12 +39,12 @@ def open_path(path: Path, *, family: str, text_column: str = "", label_column: s
             tables = [n for n in _names(path) if Path(n).suffix.lower() in READERS]
             hint = f"; did you mean {path / tables[0]}?" if tables else ""
             raise DataError(f"{path}: is a folder; family {family} takes a table ({', '.join(READERS)}){hint}")
-        return open_texts(path, text_column=text_column, label_column=label_column)
+        return open_texts(path, text_column=text_column, label_column=label_column, slice_columns=slice_columns)
     table = path / "labels.csv" if path.is_dir() and (path / "labels.csv").is_file() else path
     if table.is_file():
-        return open_image_paths(table, image_column=text_column, label_column=label_column)
-    if text_column or label_column:
-        raise DataError(f"{path}: is a folder of class folders; columns can be named for tables only")
+        return open_image_paths(table, image_column=text_column, label_column=label_column, slice_columns=slice_columns)
+    if text_column or label_column or slice_columns:
+        raise DataError(f"{path}: is a folder of class folders; columns can be named for tables only, such as a labels.csv")
     return open_images(path)
 
 

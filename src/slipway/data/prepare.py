@@ -71,6 +71,7 @@ class _Row:
     source: str
     split: str
     at: int
+    slices: tuple[str, ...]
 
 
 def prepare(
@@ -124,7 +125,7 @@ def _write_images(raw: RawData, scratch: Path, config: PrepareConfig, meter: Pro
                         f"repair or remove them"
                     )
                 continue
-            rows.append(_Row(result.digest, item.label, item.source, item.split, len(rows)))
+            rows.append(_Row(result.digest, item.label, item.source, item.split, len(rows), item.slices))
             writer.add(result)
         by_split = _split(raw, rows, config)
         for split, kept in by_split.items():
@@ -146,7 +147,7 @@ def _write_texts(raw: RawData, scratch: Path, config: PrepareConfig, meter: Prog
         if not text.strip():
             raise DataError(f"data set '{raw.name}', {item.source}: empty text; give one or remove the row")
         texts[len(rows)] = text
-        rows.append(_Row(digest, item.label, item.source, item.split, len(rows)))
+        rows.append(_Row(digest, item.label, item.source, item.split, len(rows), item.slices))
     by_split = _split(raw, rows, config)
     _write_tables(scratch, raw, by_split, "text", texts)
     _write_meta(scratch, raw, by_split, config, None, [])
@@ -177,7 +178,7 @@ def _split(raw: RawData, rows: list[_Row], config: PrepareConfig) -> dict[str, l
     """Rows by split, in the order of their content; checks that a model can be trained and judged on them."""
     keep_train = any(row.split == "validation" for row in rows)  # an official validation set leaves train whole
     by_split: dict[str, list[_Row]] = {split: [] for split in SPLITS}
-    for row in sorted(rows, key=lambda r: (r.digest, r.label, r.source)):
+    for row in sorted(rows, key=lambda r: (r.digest, r.label, r.source, r.slices)):
         by_split["train" if keep_train and row.split == "train" else _assign(config, row.digest, row.split)].append(row)
     totals, trained = Counter(row.label for row in rows), Counter(row.label for row in by_split["train"])
     for label in raw.labels:
@@ -203,14 +204,21 @@ def _write_tables(scratch: Path, raw: RawData, by_split: dict[str, list[_Row]], 
     index = {label: i for i, label in enumerate(raw.labels)}
     copies: Counter[str] = Counter()
     for split, kept in by_split.items():
-        with (scratch / f"{split}.csv").open("w", encoding="utf-8", newline="") as f:
-            table = csv.writer(f, quoting=csv.QUOTE_ALL, lineterminator="\n")  # a lone \r would not be quoted otherwise
-            table.writerow(["id", "label", column])
-            for row in kept:
-                key = row.digest[:8].hex()
-                table.writerow([f"{key}-{copies[key]}" if copies[key] else key, row.label, values[row.at]])
-                copies[key] += 1
+        lines = [["id", "label", column]]
+        for row in kept:
+            key = row.digest[:8].hex()
+            lines.append([f"{key}-{copies[key]}" if copies[key] else key, row.label, values[row.at]])
+            copies[key] += 1
+        _write_csv(scratch / f"{split}.csv", lines)
+        if raw.slice_columns:
+            _write_csv(scratch / f"{split}_slices.csv", [raw.slice_columns, *(row.slices for row in kept)])
         np.save(scratch / f"{split}_labels.npy", np.array([index[row.label] for row in kept], np.int64))
+
+
+def _write_csv(path: Path, lines: Sequence[Sequence[str]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as f:
+        # a lone \r would not be quoted otherwise
+        csv.writer(f, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(lines)
 
 
 def _write_meta(

@@ -22,9 +22,9 @@ class Progress:
         self._what, self._total, self._say = what, total, say
         self._done, self._next_s = 0, time.monotonic() + EVERY_S
 
-    def step(self) -> None:
-        """One more item is done."""
-        self._done += 1
+    def step(self, count: int = 1) -> None:
+        """So many more items are done."""
+        self._done += count
         if time.monotonic() >= self._next_s:
             self._next_s = time.monotonic() + EVERY_S
             self._say(f"{self._what}: {self._done:,}" + (f" of {self._total:,} items" if self._total else " items"))

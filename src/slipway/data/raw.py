@@ -24,6 +24,8 @@ class Item:
     """Where it comes from, relative to the data set: `cat/1.jpg`, `reviews.csv row 7`. Named in errors."""
     split: str = ""
     """Official split `train`, `validation` or `test`; empty lets the content's hash decide."""
+    slices: tuple[str, ...] = ()
+    """Its value in each of the set's slice columns."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +41,8 @@ class RawData:
     image_px: int = 0
     """Side of the model input that suits the set; 0 leaves it to the median of its images."""
     description: str = ""
+    slice_columns: tuple[str, ...] = ()
+    """Names of the columns whose values tell the slices that a model is judged on, such as `camera`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

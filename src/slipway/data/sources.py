@@ -6,13 +6,14 @@ from slipway.data.dataset import META, Dataset
 from slipway.data.datasets import DATASETS, open_dataset
 from slipway.data.folders import open_path
 from slipway.data.raw import RawData
-from slipway.errors import ConfigError, NotFoundError, unknown
+from slipway.errors import ConfigError, DataError, NotFoundError, unknown
 from slipway.settings import Settings
 from slipway.store import files
 from slipway.store.uri import fetch
 
 ASKED = (
-    "dataset", "data", "size", "image_px", "text_column", "label_column", "train_fraction", "validation_fraction", "seed",
+    "dataset", "data", "size", "image_px", "text_column", "label_column", "slice_columns", "train_fraction",
+    "validation_fraction", "seed",
 )  # fmt: skip
 """Parameters of a pipeline that say what is prepared, and how."""
 
@@ -27,19 +28,24 @@ def open_source(
     settings: Settings,
     text_column: str = "",
     label_column: str = "",
+    slice_columns: str = "",
 ) -> RawData:
     """Raw items of the known set `dataset`, or of the user's own `data`.
 
     Args:
         data: folder, table or store URI (`uri#file` names a file in it); empty means the known set.
         size: items of a generated set; 0 means its own default.
+        slice_columns: names of columns in the user's own table, separated by commas.
     Raises: DataError, NotFoundError: not there, or it cannot be used; the message names the item.
     """
+    slices = [name.strip() for name in slice_columns.split(",") if name.strip()]
     if not data:
+        if slices:
+            raise DataError(f"slice_columns: data set '{dataset}' has no columns; they are for your own table")
         return open_dataset(dataset, family=family, size=size, seed=seed, root=settings.data)
     uri, _, table = data.partition("#")
     source = fetch(uri, settings.home / "cache") / table if "://" in data else Path(data).expanduser()
-    return open_path(source, family=family, text_column=text_column, label_column=label_column)
+    return open_path(source, family=family, text_column=text_column, label_column=label_column, slice_columns=slices)
 
 
 def is_prepared(path: Path) -> bool:

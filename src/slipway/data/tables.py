@@ -14,6 +14,8 @@ TEXT_COLUMNS = ("text", "sentence", "review", "content", "comment", "message")
 IMAGE_COLUMNS = ("image", "path", "file", "filename")
 LABEL_COLUMNS = ("label", "class", "category", "sentiment", "target")
 """Taken in this order when the caller names no column; case does not matter."""
+MAX_SLICE_VALUES = 50
+"""Of a slice column; with more, hardly any slice has the items to say something."""
 MAX_FIELD_CHARS = 16_000_000
 """Of a CSV field; Python's own limit of 131,072 is below what a long document has."""
 
@@ -28,30 +30,36 @@ class Table:
     """Row number as an editor shows it (a CSV's header is row 1), and one value per column."""
 
 
-def open_texts(path: Path, *, text_column: str = "", label_column: str = "") -> RawData:
+def open_texts(path: Path, *, text_column: str = "", label_column: str = "", slice_columns: Sequence[str] = ()) -> RawData:
     """A table with a text and a label in each row.
 
-    Raises: DataError: a column is missing (with the near match), a row is ragged, not UTF-8 or without a label.
+    Raises: DataError: a column is missing (with the near match), a row is ragged, not UTF-8 or without a label; a slice
+        column has more than MAX_SLICE_VALUES values.
     """
     table = read_rows(path)
     text, label = column(table, text_column, TEXT_COLUMNS, "text"), column(table, label_column, LABEL_COLUMNS, "label")
-    labels = _labels(table, label)
+    labels, slices = _labels(table, label), _slices(table, slice_columns)
 
     def make(i: int) -> Item:
         number, row = table.rows[i]
-        return Item(row[text], row[label].strip(), f"{path.name} row {number}")
+        values = tuple(row[at].strip() for at in slices)
+        return Item(row[text], row[label].strip(), f"{path.name} row {number}", slices=values)
 
-    return RawData(name=slug(path.stem), kind="text", labels=labels, items=LazyItems(len(table.rows), make))
+    items = LazyItems(len(table.rows), make)
+    names = tuple(table.columns[at] for at in slices)
+    return RawData(name=slug(path.stem), kind="text", labels=labels, items=items, slice_columns=names)
 
 
-def open_image_paths(path: Path, *, image_column: str = "", label_column: str = "") -> RawData:
+def open_image_paths(
+    path: Path, *, image_column: str = "", label_column: str = "", slice_columns: Sequence[str] = ()
+) -> RawData:
     """A table with an image's path, relative to the table, and a label in each row.
 
     Raises: DataError: as `open_texts`; or a named image is not there.
     """
     table = read_rows(path)
     image, label = column(table, image_column, IMAGE_COLUMNS, "image"), column(table, label_column, LABEL_COLUMNS, "label")
-    labels = _labels(table, label)
+    labels, slices = _labels(table, label), _slices(table, slice_columns)
     for number, row in table.rows:
         if not row[image].strip() or not (path.parent / row[image].strip()).is_file():
             raise DataError(
@@ -61,10 +69,12 @@ def open_image_paths(path: Path, *, image_column: str = "", label_column: str = 
     def make(i: int) -> Item:
         _, row = table.rows[i]
         name = row[image].strip()
-        return Item((path.parent / name).read_bytes(), row[label].strip(), name)
+        return Item((path.parent / name).read_bytes(), row[label].strip(), name, slices=tuple(row[at].strip() for at in slices))
 
     name = slug(path.absolute().parent.name if path.stem == "labels" else path.stem)
-    return RawData(name=name, kind="image", labels=labels, items=LazyItems(len(table.rows), make))
+    items = LazyItems(len(table.rows), make)
+    names = tuple(table.columns[at] for at in slices)
+    return RawData(name=name, kind="image", labels=labels, items=items, slice_columns=names)
 
 
 def read_rows(path: Path) -> Table:
@@ -123,6 +133,21 @@ def _labels(table: Table, label: int) -> tuple[str, ...]:
             f"name the column that holds the class"
         )
     return labels
+
+
+def _slices(table: Table, names: Sequence[str]) -> list[int]:
+    """Positions of the slice columns, each once."""
+    slices = list(dict.fromkeys(column(table, name, ()) for name in names))
+    for at in slices:
+        values = {row[at].strip() for _, row in table.rows} - {""}
+        if len(values) > MAX_SLICE_VALUES:
+            raise DataError(
+                f"{table.path}: slice column '{table.columns[at]}' has {len(values)} different values in {len(table.rows)} "
+                f"rows, allowed are {MAX_SLICE_VALUES}; it looks like an id or a measured number, name a column of groups"
+            )
+        if not values:
+            raise DataError(f"{table.path}: slice column '{table.columns[at]}' is empty; name another or fill it in")
+    return slices
 
 
 def _read_csv(path: Path) -> Table:

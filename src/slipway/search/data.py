@@ -40,7 +40,7 @@ def prepared(family: str, asked: Mapping[str, Any], folder: Path, settings: Sett
         validation_fraction=asked["validation_fraction"],
         seed=asked["seed"],
     )
-    columns = {name: asked.get(name, "") for name in ("text_column", "label_column")}
+    columns = {name: asked.get(name, "") for name in ("text_column", "label_column", "slice_columns")}
     raw = open_source(
         family, dataset=request["dataset"], data=data, size=asked["size"], seed=asked["seed"], settings=settings, **columns
     )

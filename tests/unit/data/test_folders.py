@@ -91,6 +91,8 @@ def test_path_that_cannot_be_used_says_what_can(name, family, message, parts, tm
 def test_columns_of_a_folder_and_unknown_families_are_refused(parts):
     with pytest.raises(DataError, match="columns can be named for tables only"):
         open_path(parts, family="cv", label_column="label")
+    with pytest.raises(DataError, match="columns can be named for tables only, such as a labels"):
+        open_path(parts, family="cv", slice_columns=["camera"])
     with pytest.raises(ConfigError, match="did you mean 'cv'"):
         open_path(parts, family="cvs")
 
@@ -126,3 +128,12 @@ def test_columns_of_labels_csv_can_be_named(tmp_path):
         DataError, match=r"no image column; name it, or call it image or path or file or filename; columns: label, photo"
     ):
         open_path(tmp_path / "table.csv", family="cv")
+
+
+def test_further_columns_of_labels_csv_are_slices_of_the_images(tmp_path):
+    for i in range(4):
+        image(tmp_path / f"{i}.png", i)
+    rows = [f"{i}.png,{'ab'[i % 2]},{'xxyy'[i]}" for i in range(4)]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,label,camera", *rows]) + "\n")
+    raw = open_path(tmp_path, family="defect", slice_columns=["camera"])
+    assert [(i.source, i.slices) for i in raw.items] == [(f"{i}.png", ("xxyy"[i],)) for i in range(4)]

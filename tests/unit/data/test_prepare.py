@@ -321,3 +321,31 @@ def test_long_work_says_how_far_it_is(parts, tmp_path, monkeypatch):
     lines = []
     prepare(open_path(parts, family="cv"), tmp_path / "out", CV, progress=lines.append)
     assert lines[-1] == "prepare my-parts: 60 of 60 items"
+
+
+def test_slices_of_a_split_are_its_items_by_value(tmp_path):
+    odd = {"a": 'eins, "zwei"', "b": "大\n=3", "": ""}
+    values = list(odd.items())
+    items = [Item(f"text {i}", "ab"[i % 2], f"row {i}", slices=values[i % 3]) for i in range(300)]
+    raw = RawData(name="some", kind="text", labels=("a", "b"), items=items, slice_columns=("k", "long"))
+    dataset = prepare(raw, tmp_path / "out", NLP)
+    for split in SPLITS:
+        numbers = np.array([int(text.split()[1]) for text in dataset.texts(split)])
+        found = dataset.slices(split)
+        assert list(found) == ["k=a", "k=b", 'long=eins, "zwei"', "long=大\n=3"]
+        for name, at in zip(found, (0, 1, 0, 1), strict=True):
+            assert found[name].dtype == bool
+            np.testing.assert_array_equal(found[name], numbers % 3 == at)
+    plain = prepare(texts([Item(i.content, i.label, i.source) for i in items]), tmp_path / "plain", NLP)
+    assert plain.slices("test") == {}
+    assert plain.fingerprint == dataset.fingerprint
+    assert {p.name for p in dataset.path.iterdir()} - {p.name for p in plain.path.iterdir()} == {
+        f"{s}_slices.csv" for s in SPLITS
+    }
+
+
+def test_slices_of_images_follow_their_images_through_the_hash_order(tmp_path):
+    items = [Item(i.content, i.label, i.source, slices=(str(n % 2),)) for n, i in enumerate(many_images(40))]
+    dataset = prepare(images(items, slice_columns=("camera",)), tmp_path / "out", CV)
+    odd = [int(source.removesuffix(".png")) % 2 == 1 for source in dataset.sources("train")]
+    assert dataset.slices("train")["camera=1"].tolist() == odd

@@ -94,3 +94,26 @@ def test_booleans_and_missing_values_are_labels_as_written(tmp_path):
     raw = open_texts(path)
     assert raw.labels == ("false", "true")
     assert raw.items[1].content == ""
+
+
+def test_slice_columns_are_carried_by_each_item_once_and_by_the_tables_name(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("text,label,Camera,site\na,x,3, north \nb,y,4,\n")
+    raw = open_path(path, family="nlp", slice_columns=["site", "camera", "Camera"])
+    assert raw.slice_columns == ("site", "Camera")
+    assert [item.slices for item in raw.items] == [("north", "3"), ("", "4")]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("camra", r"no column 'camra'; did you mean 'camera'\? columns: text, label, camera, id, none"),
+        ("id", r"slice column 'id' has 51 different values in 60 rows, allowed are 50; it looks like an id"),
+        ("none", r"slice column 'none' is empty"),
+    ],
+)
+def test_slice_column_that_cannot_be_used_is_refused(name, message, tmp_path):
+    rows = "".join(f"text {i},{'xy'[i % 2]},{i % 3},{min(i, 50)},\n" for i in range(60))
+    (tmp_path / "t.csv").write_text(f"text,label,camera,id,none\n{rows}")
+    with pytest.raises(DataError, match=message):
+        open_texts(tmp_path / "t.csv", slice_columns=["camera", name])

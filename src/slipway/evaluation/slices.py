@@ -1,0 +1,104 @@
+"""A model's accuracy on parts of the test split, against the rest of it."""
+
+# N items, K classes, H/W px, C channels
+
+from collections.abc import Mapping
+from math import sqrt
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slipway import metrics
+from slipway.data.dataset import Dataset
+
+MIN_CLASS_ITEMS = 10
+"""Of a class in a slice, for its recall to be given: the 95 % interval of fewer is wider than 50 points."""
+
+
+def by_slice(
+    labels_N: NDArray[np.integer], probabilities_NK: NDArray[np.floating], masks: Mapping[str, NDArray[np.bool_]]
+) -> list[dict[str, Any]]:
+    """A row of JSON values for each slice that has items, in the order of `masks`.
+
+    `slice`, `n`, `accuracy` with `_low` and `_high` (95 %); `recall`: by class, None below MIN_CLASS_ITEMS items; `rest_n`,
+    `rest_accuracy` of all other items; `difference` to them with `_low` and `_high` (95 %), None without other items;
+    `worse`: whether it is below 0 even at a level corrected for the number of slices looked at (Bonferroni), so that of
+    equally good slices one is called worse in no more than 2.5 % of the reports.
+
+    Args:
+        masks: name, such as `camera=3` -> bool [N], which items are in it; slices may overlap.
+    """
+    predicted_N = probabilities_NK.argmax(axis=1)
+    right_N = predicted_N == labels_N
+    shown = {name: mask_N for name, mask_N in masks.items() if mask_N.any()}
+    z_corrected = NormalDist().inv_cdf(1 - 0.025 / max(1, len(shown)))
+    rows = []
+    for name, mask_N in shown.items():
+        n, right = int(mask_N.sum()), int(right_N[mask_N].sum())
+        rest_n, rest_right = len(labels_N) - n, int(right_N.sum()) - right
+        low, high = metrics.wilson_interval(right, n)
+        confusion_KK = metrics.confusion(labels_N[mask_N], predicted_N[mask_N], probabilities_NK.shape[1])
+        recalls, counts = metrics.recall_per_class(confusion_KK).tolist(), confusion_KK.sum(axis=1).tolist()
+        row: dict[str, Any] = {
+            "slice": name,
+            "n": n,
+            "accuracy": right / n,
+            "accuracy_low": low,
+            "accuracy_high": high,
+            "recall": [r if count >= MIN_CLASS_ITEMS else None for r, count in zip(recalls, counts, strict=True)],
+            "rest_n": rest_n,
+        }
+        if rest_n:
+            low, high = difference_interval(right, n, rest_right, rest_n)
+            worse = difference_interval(right, n, rest_right, rest_n, z_corrected)[1] < 0
+            row |= {"rest_accuracy": rest_right / rest_n, "difference": right / n - rest_right / rest_n}
+            row |= {"difference_low": low, "difference_high": high, "worse": worse}
+        else:
+            row |= dict.fromkeys(("rest_accuracy", "difference", "difference_low", "difference_high")) | {"worse": False}
+        rows.append(row)
+    return rows
+
+
+def difference_interval(
+    successes: int, n: int, other_successes: int, other_n: int, z: float = 1.959963984540054
+) -> tuple[float, float]:
+    """Newcombe's hybrid score interval of the difference of two independent proportions (1998, Statistics in Medicine
+    17:873, method 10); z = 1.96 gives 95 %.
+
+    Args:
+        n, other_n: above 0.
+    Returns: lower and upper bound in [-1, 1].
+    """
+    p, q = successes / n, other_successes / other_n
+    (p_low, p_high), (q_low, q_high) = (
+        metrics.wilson_interval(successes, n, z),
+        metrics.wilson_interval(other_successes, other_n, z),
+    )
+    return p - q - sqrt((p - p_low) ** 2 + (q_high - q) ** 2), p - q + sqrt((p_high - p) ** 2 + (q - q_low) ** 2)
+
+
+def item_slices(dataset: Dataset, split: str) -> tuple[dict[str, NDArray[np.bool_]], dict[str, str]]:
+    """Slices that need no columns: thirds of a split by the length of its texts, or by the brightness of its images.
+
+    Returns: masks as `by_slice` takes them, and by the same names the ranges, such as `62 to 130 characters`; none where
+        all items are alike.
+    """
+    if dataset.kind == "text":
+        lengths_N = np.array([len(text) for text in dataset.texts(split)])
+        return _thirds("length", ("short", "middle", "long"), lengths_N, "characters")
+    images_NHWC, _ = dataset.arrays(split)
+    means_N = np.array([round(float(image_HWC.mean())) for image_HWC in images_NHWC])
+    return _thirds("brightness", ("dark", "middle", "bright"), means_N, "gray levels of 255")
+
+
+def _thirds(
+    what: str, names: tuple[str, str, str], values_N: NDArray[np.int64], unit: str
+) -> tuple[dict[str, NDArray[np.bool_]], dict[str, str]]:
+    """Cut at values that occur, so that equal items are in the same third."""
+    third_N = np.searchsorted(np.quantile(values_N, (1 / 3, 2 / 3), method="lower"), values_N, side="left")
+    masks = {f"{what}={name}": third_N == i for i, name in enumerate(names) if (third_N == i).any()}
+    if len(masks) == 1:
+        return {}, {}
+    return masks, {name: f"{values_N[mask].min()} to {values_N[mask].max()} {unit}" for name, mask in masks.items()}
