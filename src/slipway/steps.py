@@ -32,6 +32,7 @@ def prepare_data(
     image_px: int,
     text_column: str,
     label_column: str,
+    slice_columns: str,
     train_fraction: float,
     validation_fraction: float,
     seed: int,
@@ -44,6 +45,7 @@ def prepare_data(
         data: folder, table or store URI (see `runs.upload`) of the user's own data; empty means the known set named `dataset`.
         size: items of a generated set; 0 means its own default.
         image_px: side of the model input in pixels; 0 means the data set's own.
+        slice_columns: columns of the user's own table whose values are slices, separated by commas.
     Returns: name, fingerprint, digest and counts, as flat values.
     Raises: DataError: the data cannot be used; the message names the item.
     """
@@ -62,7 +64,7 @@ def prepare_data(
         )
         raw = open_source(
             family, dataset=dataset, data=data, size=size, seed=seed, settings=settings,
-            text_column=text_column, label_column=label_column,
+            text_column=text_column, label_column=label_column, slice_columns=slice_columns,
         )  # fmt: skip
         prepared = prepare(raw, out, config)
         counts = {split: sum(per_label.values()) for split, per_label in prepared.counts.items()}
@@ -142,13 +144,17 @@ def export_onnx(*, checkpoint: Path, dataset: Path, out: Path, run_id: str) -> S
         return {"digest": record.outputs["bundle"], "temperature": meta["calibration"]["temperature"], **record.metrics}
 
 
-def evaluate(*, bundle: Path, dataset: Path, model_name: str, out: Path, run_id: str) -> Scalars:
+def evaluate(*, bundle: Path, dataset: Path, model_name: str, out: Path, run_id: str, robustness_items: int = 0) -> Scalars:
     """Score the bundle, and the champion of the same name if there is one, on the raw bytes of the test split.
 
+    Args:
+        robustness_items: test items that are disturbed in every way; 0 leaves that out.
     Returns: metrics.json (see `evaluation.summary`).
     """
     from slipway.data.dataset import Dataset
     from slipway.evaluation import scores
+    from slipway.evaluation.robustness import RobustnessConfig
+    from slipway.evaluation.summary import HEADLINES
     from slipway.tracking import registry
 
     settings = settings_.load()
@@ -161,11 +167,13 @@ def evaluate(*, bundle: Path, dataset: Path, model_name: str, out: Path, run_id:
         if current is not None:
             champion = bundles.load(fetch(current.release_uri, settings.home / "cache"), threads=settings.threads)
         release = current.release_digest if current else ""
-        scores.evaluate(loaded, prepared, out, champion=champion, champion_release=release)
+        robustness = RobustnessConfig(max_items=robustness_items) if robustness_items else None
+        scores.evaluate(loaded, prepared, out, champion=champion, champion_release=release, robustness=robustness)
         summary = dict(scores.load(out).summary)
         record.outputs["scores"] = files.read_manifest(out).digest
         record.results["model"] = name
-        record.metrics.update({k: summary[k] for k in ("accuracy", "accuracy_low", "accuracy_high", "log_loss", "n")})
+        told = ("accuracy", "accuracy_low", "accuracy_high", "n", *HEADLINES)
+        record.metrics.update({name: summary[name] for name in told if summary[name] is not None})
         with _tracked(run_id, name) as run:
             run.log_metrics({f"test_{k}": v for k, v in record.metrics.items()})
             run.log_files(out, "evaluation")
@@ -175,26 +183,55 @@ def evaluate(*, bundle: Path, dataset: Path, model_name: str, out: Path, run_id:
 def gate(
     *,
     scores: Path,
+    bundle: Path,
+    checkpoint: Path,
+    dataset: Path,
+    model_name: str,
     out: Path,
+    page: Path,
     run_id: str,
     rules: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> str:
-    """Judge the scores and write the verdict directory.
+    """Judge the scores, write the verdict directory, and tell people of it: report and model card.
 
     Args:
+        page: where the report goes as one HTML file; with the card it goes to the store and to MLflow, too.
         fields: of `evaluation.gate.GateConfig`.
         rules: further fields, as KFP hands them on.
     Returns: 'pass' or 'fail', nothing else: pipelines branch on it.
     """
+    from slipway.data.dataset import Dataset
     from slipway.evaluation import gate as gates
     from slipway.evaluation import scores as scores_
+    from slipway.evaluation.report import pages
+    from slipway.evaluation.report.material import Material
 
     config = gates.configured(fields, rules or {})
+    settings = settings_.load()
     with _recorded("gate", run_id, {"scores": files.read_manifest(scores).digest}, {}) as record:
-        verdict = gates.write(out, scores_.load(scores), config)
+        scored, loaded = scores_.load(scores), bundles.load(bundle, threads=settings.threads)
+        verdict = gates.write(out, scored, config)
         record.outputs["verdict"] = files.read_manifest(out).digest
         record.results.update({"verdict": verdict["verdict"], "reasons": verdict["reasons"]})
+        material = Material(
+            model=model_name or _model_name(loaded),
+            run_id=_run_id(run_id),
+            scores=scored,
+            verdict=verdict,
+            bundle=loaded,
+            dataset=Dataset.load(dataset),
+            history=_read_json(checkpoint / "model.json")["history"],
+            seconds=_read_json(checkpoint / "timings.json"),
+        )
+        with _scratch(settings) as folder:
+            pages.write(folder / "report", material)
+            files.write_bytes(page, (folder / "report" / pages.REPORT).read_bytes())
+            digest = files.read_manifest(folder / "report").digest
+            key = f"evaluations/{loaded.digest}/report-{digest}"
+            record.results["report"] = open_store(settings.store).put_dir(folder / "report", key)
+            with _tracked(run_id, material.model) as run:
+                run.log_files(folder / "report", "report")
         return str(verdict["verdict"])
 
 
@@ -238,7 +275,7 @@ def register_model(*, bundle: Path, scores: Path, verdict: Path, model_name: str
             )
         store = open_store(settings.store)
         name = model_name or _model_name(bundles.load(bundle))
-        with _release(bundle, judged, inputs, settings.home / "cache") as release:
+        with _release(bundle, judged, inputs, settings) as release:
             digest = files.read_manifest(release).digest
             uri = store.put_dir(release, f"models/{name}/{digest}")
         for kind, path in {"scores": scores, "verdict": verdict}.items():
@@ -300,18 +337,27 @@ def deploy_model(*, release: str, dataset: Path, scores: Path, model_name: str, 
 
 
 @contextmanager
-def _release(bundle: Path, judged: Scalars, digests: dict[str, str], scratch: Path) -> Iterator[Path]:
+def _release(bundle: Path, judged: Scalars, digests: dict[str, str], settings: settings_.Settings) -> Iterator[Path]:
     """The bundle's files and release.json in one complete directory."""
     import shutil
-    import tempfile
 
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix=".release-") as folder:
-        target = Path(folder) / "release"
+    with _scratch(settings) as folder:
+        target = folder / "release"
         with files.atomic_dir(target) as inside:
             shutil.copytree(bundle, inside, dirs_exist_ok=True, ignore=shutil.ignore_patterns(files.MANIFEST))
             files.write_json(inside / bundles.RELEASE, {**digests, "variant": judged["variant"]})
         yield target
+
+
+@contextmanager
+def _scratch(settings: settings_.Settings) -> Iterator[Path]:
+    """A folder for what goes to the store."""
+    import tempfile
+
+    cache = settings.home / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix=".step-") as folder:
+        yield Path(folder)
 
 
 @contextmanager

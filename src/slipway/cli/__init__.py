@@ -11,7 +11,22 @@ from slipway.errors import SlipwayError
 
 def app() -> typer.Typer:
     """The Typer application with every verb."""
-    from slipway.cli import compare, generate, mlflow_ui, models, options, prepare, promote, run, runs, serve, show, train, tune
+    from slipway.cli import (  # fmt: skip
+        compare,
+        generate,
+        mlflow_ui,
+        models,
+        options,
+        prepare,
+        promote,
+        report,
+        run,
+        runs,
+        serve,
+        show,
+        train,
+        tune,
+    )
 
     application = typer.Typer(
         no_args_is_help=True,
@@ -21,7 +36,7 @@ def app() -> typer.Typer:
         help="Build, inspect and launch models: from raw data to a gated, registered, served model.",
         epilog="--debug, anywhere, shows tracebacks. Exit codes: 0 done, 1 our fault, 2 yours, 3 refused by the gate.",
     )
-    for verb in (run, prepare, train, compare, tune, options, serve, models, promote, runs, show, generate, mlflow_ui):
+    for verb in (run, prepare, train, compare, tune, options, serve, models, promote, runs, show, report, generate, mlflow_ui):
         application.command(name=verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)
     application.callback()(_options)
     return application

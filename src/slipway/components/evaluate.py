@@ -11,6 +11,7 @@ def evaluate(
     metrics: dsl.Output[dsl.Metrics],
     confusion: dsl.Output[dsl.ClassificationMetrics],
     model_name: str,
+    robustness_items: int,
     run_id: str,
 ) -> None:
     from pathlib import Path
@@ -18,8 +19,10 @@ def evaluate(
     from slipway import steps
 
     out = steps.evaluate(
-        bundle=Path(bundle.path), dataset=Path(prepared.path), model_name=model_name, out=Path(scores.path), run_id=run_id
-    )
-    for name in ("accuracy", "accuracy_low", "accuracy_high", "log_loss", "n"):
-        metrics.log_metric(name, out[name])
+        bundle=Path(bundle.path), dataset=Path(prepared.path), model_name=model_name, out=Path(scores.path), run_id=run_id,
+        robustness_items=robustness_items,
+    )  # fmt: skip
+    for name, value in out.items():
+        if isinstance(value, (int, float)):
+            metrics.log_metric(name, value)
     confusion.log_confusion_matrix(out["labels"], out["confusion"])

@@ -13,6 +13,7 @@ def prepare_data(
     image_px: int,
     text_column: str,
     label_column: str,
+    slice_columns: str,
     train_fraction: float,
     validation_fraction: float,
     seed: int,
@@ -24,6 +25,6 @@ def prepare_data(
 
     prepared.metadata.update(steps.prepare_data(
         family=family, dataset=dataset, data=data, size=size, image_px=image_px, text_column=text_column,
-        label_column=label_column, train_fraction=train_fraction, validation_fraction=validation_fraction,
-        seed=seed, out=Path(prepared.path), run_id=run_id,
+        label_column=label_column, slice_columns=slice_columns, train_fraction=train_fraction,
+        validation_fraction=validation_fraction, seed=seed, out=Path(prepared.path), run_id=run_id,
     ))  # fmt: skip

@@ -118,10 +118,11 @@ def _rules(scores: Scores, config: GateConfig) -> Iterator[Rule]:
         yield rules.ceiling("latency", "95th percentile of one item's latency", taken, config.max_latency_ms, "ms")
     if config.max_size_mb is not None:
         yield rules.ceiling("size", f"size of {found['variant']}", found["size_bytes"] / 1e6, config.max_size_mb, "MB")
+    disturbed = found["robustness"]["corruptions"] if found["robustness"] else {}
     for name, kind, there in (
         ("recall_floors", "recall of class", recall),
-        ("robustness_floors", "accuracy under", {row["name"]: row["accuracy"] for row in found.get("robustness", [])}),
-        ("slice_floors", "accuracy on slice", {row["name"]: row["accuracy"] for row in found.get("slices", [])}),
+        ("robustness_floors", "accuracy under", {name: row["accuracy"] for name, row in disturbed.items()}),
+        ("slice_floors", "accuracy on slice", {row["slice"]: row["accuracy"] for row in found["slices"]}),
     ):
         yield from rules.named(rules.floors(getattr(config, name), f"gate.{name}"), there, name, kind)
     if found["champion"] is not None:

@@ -24,6 +24,8 @@ from slipway.bundle import Bundle
 from slipway.data.dataset import Dataset
 from slipway.errors import DataError
 from slipway.evaluation.latency import latency_ms
+from slipway.evaluation.robustness import RobustnessConfig, measure
+from slipway.evaluation.slices import by_slice, item_slices
 from slipway.evaluation.summary import resampled, summarise
 from slipway.store import files
 
@@ -59,12 +61,21 @@ class Scores:
         return None if self.champion_NK is None else self.champion_NK.argmax(axis=1) == self.labels_N
 
 
-def evaluate(bundle: Bundle, dataset: Dataset, out: Path, *, champion: Bundle | None, champion_release: str = "") -> Path:
+def evaluate(
+    bundle: Bundle,
+    dataset: Dataset,
+    out: Path,
+    *,
+    champion: Bundle | None,
+    champion_release: str = "",
+    robustness: RobustnessConfig | None = None,
+) -> Path:
     """Score a bundle on the raw bytes of the test split and write the scores directory.
 
     Args:
         champion: the bundle to compare with on the same items; None for a first model.
         champion_release: digest of the champion's release, kept so that `register` can see whether it changed.
+        robustness: how much of the test split is disturbed; None leaves that out.
     Raises: DataError: the data set's classes are not the bundle's.
     """
     if list(bundle.labels) != list(dataset.labels):
@@ -86,6 +97,8 @@ def evaluate(bundle: Bundle, dataset: Dataset, out: Path, *, champion: Bundle | 
         "labels": list(bundle.labels),
         **numbers,
         **resampled(labels_N, probabilities_NK, numbers),
+        "slices": by_slice(labels_N, probabilities_NK, dataset.slices("test") | item_slices(dataset, "test")[0]),
+        "robustness": measure(bundle, dataset, robustness) if robustness else None,
         "champion": about,
     }
     scored = Scores("", summary, dataset.ids("test"), labels_N, probabilities_NK, theirs_NK, fresh_N=fresh_N)

@@ -18,6 +18,7 @@ def pipeline(
     size: int = 0,
     image_px: int = 0,
     label_column: str = "",
+    slice_columns: str = "",
     train_fraction: float = 0.8,
     validation_fraction: float = 0.1,
     seed: int = 0,
@@ -33,6 +34,7 @@ def pipeline(
     device: str = "auto",
     deterministic: bool = True,
     options: dict[str, Any] = {},  # noqa: B006  # as KFP wants it
+    robustness_items: int = 200,
     min_accuracy: float = 0.8,
     min_class_recall: float = 0.5,
     max_accuracy_drop: float = 0.02,
@@ -50,6 +52,7 @@ def pipeline(
         size: Items of a generated data set; 0 means its own size.
         image_px: Side of the model input in pixels; 0 means the data set's own.
         label_column: Column of the labels in your own labels.csv; empty takes the first usual name.
+        slice_columns: Columns of your own table whose values are slices that the report and the gate look at.
         train_fraction: Share of the items to train on; official test sets are kept.
         validation_fraction: Share of the items to choose the best epoch on; the rest is the test split.
         seed: Seed of the split, of generated data and of training.
@@ -65,6 +68,7 @@ def pipeline(
         device: auto, cpu or cuda.
         deterministic: Same seed, same bits, on the same processor and number of threads.
         options: Further options of training, by name; `slipway options defect` lists them.
+        robustness_items: Test items that are disturbed in every way, to see what the model bears; 0 leaves that out.
         min_accuracy: Gate: least accuracy on the test split.
         min_class_recall: Gate: least recall of every class; 0 switches the rule off.
         max_accuracy_drop: Gate: how much worse than the champion may not be excluded.
@@ -82,6 +86,7 @@ def pipeline(
         image_px=image_px,
         text_column="",
         label_column=label_column,
+        slice_columns=slice_columns,
         train_fraction=train_fraction,
         validation_fraction=validation_fraction,
         seed=seed,
@@ -110,6 +115,7 @@ def pipeline(
         prepared,
         apply(train_task, "train").outputs["checkpoint"],
         model_name=model_name,
+        robustness_items=robustness_items,
         min_accuracy=min_accuracy,
         min_class_recall=min_class_recall,
         max_accuracy_drop=max_accuracy_drop,

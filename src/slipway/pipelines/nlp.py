@@ -18,6 +18,7 @@ def pipeline(
     size: int = 0,
     text_column: str = "",
     label_column: str = "",
+    slice_columns: str = "",
     train_fraction: float = 0.8,
     validation_fraction: float = 0.1,
     seed: int = 0,
@@ -37,6 +38,7 @@ def pipeline(
     max_features: int = 100000,
     ngrams: int = 2,
     max_tokens: int = 128,
+    robustness_items: int = 200,
     min_accuracy: float = 0.75,
     min_class_recall: float = 0.5,
     max_accuracy_drop: float = 0.02,
@@ -54,6 +56,7 @@ def pipeline(
         size: Items of a generated data set; 0 means its own size.
         text_column: Column of the texts in your own table; empty takes the first usual name.
         label_column: Column of the labels in your own table; empty takes the first usual name.
+        slice_columns: Columns of your own table whose values are slices that the report and the gate look at.
         train_fraction: Share of the items to train on; official test sets are kept.
         validation_fraction: Share of the items to choose the best epoch on; the rest is the test split.
         seed: Seed of the split, of generated data and of training.
@@ -73,6 +76,7 @@ def pipeline(
         max_features: Terms that tfidf_logreg keeps.
         ngrams: Longest run of words that is one term of tfidf_logreg.
         max_tokens: Tokens after which an encoder cuts a text.
+        robustness_items: Test items that are disturbed in every way, to see what the model bears; 0 leaves that out.
         min_accuracy: Gate: least accuracy on the test split.
         min_class_recall: Gate: least recall of every class; 0 switches the rule off.
         max_accuracy_drop: Gate: how much worse than the champion may not be excluded.
@@ -90,6 +94,7 @@ def pipeline(
         image_px=0,
         text_column=text_column,
         label_column=label_column,
+        slice_columns=slice_columns,
         train_fraction=train_fraction,
         validation_fraction=validation_fraction,
         seed=seed,
@@ -122,6 +127,7 @@ def pipeline(
         prepared,
         apply(train_task, "train").outputs["checkpoint"],
         model_name=model_name,
+        robustness_items=robustness_items,
         min_accuracy=min_accuracy,
         min_class_recall=min_class_recall,
         max_accuracy_drop=max_accuracy_drop,

@@ -18,6 +18,7 @@ def release_checkpoint(
     checkpoint: Any,
     *,
     model_name: Any,
+    robustness_items: Any,
     min_accuracy: Any,
     min_class_recall: Any,
     max_accuracy_drop: Any,
@@ -34,9 +35,14 @@ def release_checkpoint(
     """
     exported = apply(export_onnx(prepared=prepared, checkpoint=checkpoint, run_id=run_id), "export_onnx")
     bundle = exported.outputs["bundle"]
-    scored = apply(evaluate(prepared=prepared, bundle=bundle, model_name=model_name, run_id=run_id), "evaluate")
+    scored = evaluate(prepared=prepared, bundle=bundle, model_name=model_name, robustness_items=robustness_items, run_id=run_id)
+    apply(scored, "evaluate")
     judged = gate(
         scores=scored.outputs["scores"],
+        bundle=bundle,
+        checkpoint=checkpoint,
+        prepared=prepared,
+        model_name=model_name,
         min_accuracy=min_accuracy,
         min_class_recall=min_class_recall,
         max_accuracy_drop=max_accuracy_drop,

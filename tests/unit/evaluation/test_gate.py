@@ -26,6 +26,8 @@ def scores(right: int, n: int, *, champion_right: int | None = None, fresh: int 
         "variant": "v",
         "labels": ["no", "yes"],
         "champion": champion,
+        "slices": [],
+        "robustness": None,
         **summarise(labels, probabilities),
     }
     return Scores(
@@ -39,7 +41,6 @@ def scores(right: int, n: int, *, champion_right: int | None = None, fresh: int 
     )
 
 
-NO_ITEMS = "insufficient_data: no test items to tell"
 CONFIG = gate.GateConfig(min_accuracy=0.8, min_class_recall=0.7, max_accuracy_drop=0.02, min_test_items=50)
 
 
@@ -75,7 +76,8 @@ def test_a_weak_class_is_named():
     labels = np.repeat([0, 1], [900, 100])
     predicted = np.where(np.arange(1000) < 950, labels, 0)
     summary = summarise(labels, np.eye(2, dtype=np.float32)[predicted])
-    given = Scores("s", {"bundle": "b", "labels": ["ok", "crack"], "champion": None, **summary}, [], labels, None)
+    about = {"bundle": "b", "labels": ["ok", "crack"], "champion": None, "slices": [], "robustness": None}
+    given = Scores("s", {**about, **summary}, [], labels, None)
     assert "recall of worst class 'crack' 0.5000 < 0.7000" in gate.judge(given, CONFIG).reasons
 
 
@@ -141,8 +143,8 @@ def measured(**numbers):
 )
 def test_a_rule_that_is_asked_for_passes_and_fails_by_its_threshold(setting, passing, failing, reason):
     given = measured(
-        robustness=[{"name": "blur", "accuracy": 0.7}],
-        slices=[{"name": "camera=3", "accuracy": 0.5}, {"name": "camera=4", "accuracy": None}],
+        robustness={"corruptions": {"blur": {"accuracy": 0.7}}},
+        slices=[{"slice": "camera=3", "accuracy": 0.5}, {"slice": "camera=4", "accuracy": 0.25}],
     )
     config = {"min_accuracy": 0.8, "min_class_recall": 0.0}
     assert gate.judge(given, gate.configured(config, {setting: passing})).verdict == "pass"

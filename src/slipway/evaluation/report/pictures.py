@@ -110,6 +110,18 @@ def reliability(bins: Mapping[str, Sequence[float | None]]) -> str:
     return _svg(figure)
 
 
+def robustness(result: Mapping[str, Any]) -> str:
+    """Accuracy over the strength of each disturbance.
+
+    Args:
+        result: of `robustness.measure`.
+    """
+    from slipway.evaluation import robustness_view
+
+    text = robustness_view.draw(result).decode()
+    return text[text.index("<svg") :]
+
+
 def _short(name: str, most: int = 18) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
 

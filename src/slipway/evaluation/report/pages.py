@@ -1,0 +1,95 @@
+"""The report as one self-contained HTML page, and the model card as Markdown and as a page."""
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+from slipway.evaluation.report import pictures
+from slipway.evaluation.report.material import Material
+from slipway.preprocess import Raw
+from slipway.store import files
+
+REPORT, CARD = "report.html", "model_card.md"
+EXCERPT_CHARS = 400
+
+
+def write(out: Path, material: Material) -> None:
+    """Write report.html, model_card.md and model_card.html, complete or not at all."""
+    pages = {REPORT: report(material), CARD: card_markdown(material), "model_card.html": card_page(material)}
+    with files.atomic_dir(out) as scratch:
+        for name, text in pages.items():
+            files.write_bytes(scratch / name, text.encode())
+
+
+def report(material: Material) -> str:
+    """The whole report: HTML with its styles and pictures inside; nothing is loaded from anywhere."""
+    scores, found = material.scores, material.scores.summary
+    drawn = {
+        "confusion": pictures.confusion_matrix(found["confusion"], material.bundle.labels),
+        "ranking": pictures.roc_and_precision(
+            scores.labels_N, scores.probabilities_NK, material.bundle.labels, found["classes"]
+        ),
+        "reliability": pictures.reliability(found["reliability"]),
+    }
+    if len(material.history) > 1:
+        drawn["learning"] = pictures.learning_curves(material.history, material.bundle.meta["training"]["best"]["epoch"])
+    if found.get("robustness"):
+        drawn["robustness"] = pictures.robustness(found["robustness"])
+    mistakes = [row | _shown(row["raw"], material) for row in material.mistakes()]
+    return _rendered("report.html.j2", m=material, found=found, pictures=drawn, mistakes=mistakes)
+
+
+def card_markdown(material: Material) -> str:
+    """The model card: what it is for, on what it was trained, what it reaches, where it is weak, how to repeat it."""
+    return _rendered("card.md.j2", escape=False, m=material, found=material.scores.summary)
+
+
+def card_page(material: Material) -> str:
+    """The model card as a self-contained page."""
+    from markdown_it import MarkdownIt
+
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(card_markdown(material))
+    return _rendered("card.html.j2", title=f"{material.model}: model card", body=body)
+
+
+def _shown(raw: Raw, material: Material) -> dict[str, Any]:
+    """An item as a page can show it: what the model saw of an image, the beginning of a text."""
+    if material.dataset.kind == "text":
+        text = raw.decode() if isinstance(raw, bytes) else str(raw)
+        return {"text": text if len(text) <= EXCERPT_CHARS else f"{text[:EXCERPT_CHARS]} …"}
+    from PIL import Image
+
+    image_HWC = material.bundle.preprocess.encode([raw])["image"][0]
+    target = io.BytesIO()
+    Image.fromarray(image_HWC[..., 0] if image_HWC.shape[2] == 1 else image_HWC).save(target, format="PNG")
+    return {"image": "data:image/png;base64," + base64.b64encode(target.getvalue()).decode()}
+
+
+def _rendered(template: str, *, escape: bool = True, **context: Any) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("slipway.evaluation.report"),
+        autoescape=escape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"share": _share, "number": _number, "cell": _cell}
+    return str(environment.get_template(template).render(**context))
+
+
+def _share(value: float | None) -> str:
+    """A share as per cent with one decimal."""
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _cell(text: str) -> str:
+    """A name of the user's in a table of Markdown."""
+    return str(text).replace("|", "\\|").replace("\n", " ")
