@@ -133,12 +133,7 @@ def measured(**numbers):
         ("max_size_mb", 3.0, 2.9, "size of v 3 MB > 2.9 MB"),
         ("recall_floors", "no=0.85", "no=0.85, yes=0.95", "recall of class 'yes' 0.9000 < 0.9500"),
         ("robustness_floors", "blur=0.6", "blur=0.8", "accuracy under 'blur' 0.7000 < 0.8000"),
-        (
-            "slice_floors",
-            "camera=3=0.5",
-            "camera=4=0.5",
-            "insufficient_data: no test items to tell the accuracy on slice 'camera=4'",
-        ),
+        ("slice_floors", "camera=3=0.5", "camera=4=0.5", "accuracy on slice 'camera=4' 0.2500 < 0.5000"),
     ],
 )
 def test_a_rule_that_is_asked_for_passes_and_fails_by_its_threshold(setting, passing, failing, reason):

@@ -25,15 +25,16 @@ def write(out: Path, material: Material) -> None:
 def report(material: Material) -> str:
     """The whole report: HTML with its styles and pictures inside; nothing is loaded from anywhere."""
     scores, found = material.scores, material.scores.summary
+    answers = scores.labels_N, scores.probabilities_NK, material.bundle.labels, found["classes"]
     drawn = {
         "confusion": pictures.confusion_matrix(found["confusion"], material.bundle.labels),
-        "ranking": pictures.roc_and_precision(
-            scores.labels_N, scores.probabilities_NK, material.bundle.labels, found["classes"]
-        ),
+        "roc": pictures.roc(*answers),
+        "precision": pictures.precision_recall(*answers),
         "reliability": pictures.reliability(found["reliability"]),
     }
     if len(material.history) > 1:
-        drawn["learning"] = pictures.learning_curves(material.history, material.bundle.meta["training"]["best"]["epoch"])
+        kept = material.bundle.meta["training"]["best"]["epoch"]
+        drawn |= {what: pictures.learning_curve(material.history, what, kept) for what in ("loss", "accuracy")}
     if found.get("robustness"):
         drawn["robustness"] = pictures.robustness(found["robustness"])
     mistakes = [row | _shown(row["raw"], material) for row in material.mistakes()]

@@ -3,7 +3,7 @@
 # N items, K classes
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,23 +19,22 @@ POINTS = 200
 """Of a curve at most: finer steps cannot be seen."""
 
 
-def learning_curves(history: Sequence[Mapping[str, Any]], best_epoch: int) -> str:
-    """Loss and accuracy of training and validation by epoch; the kept epoch is marked.
+def learning_curve(history: Sequence[Mapping[str, Any]], what: str, best_epoch: int) -> str:
+    """Training and validation by epoch; the kept epoch is marked.
 
     Args:
         history: records of epochs, as model.json of a checkpoint has them.
+        what: `loss` (nats) or `accuracy`.
     """
     epochs = [row["epoch"] for row in history]
-    figure = _figure(9, 3.2)
-    for axes, what, label in zip(figure.subplots(1, 2), ("loss", "accuracy"), ("loss (nats)", "accuracy"), strict=True):
-        mark = "o-" if len(epochs) < 25 else "-"
-        axes.plot(epochs, [row[f"train_{what}"] for row in history], mark, ms=3, label="training")
-        axes.plot(epochs, [row[f"val_{what}"] for row in history], mark, ms=3, label="validation")
-        axes.axvline(best_epoch, color="0.6", lw=1, ls=":", label=f"kept: epoch {best_epoch}")
-        axes.set(xlabel="epoch", ylabel=label)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
-    figure.axes[0].legend(frameon=False, fontsize=8)
+    figure, axes = _panel()
+    mark = "o-" if len(epochs) < 25 else "-"
+    axes.plot(epochs, [row[f"train_{what}"] for row in history], mark, ms=3, label="training")
+    axes.plot(epochs, [row[f"val_{what}"] for row in history], mark, ms=3, label="validation")
+    axes.axvline(best_epoch, color="0.6", lw=1, ls=":", label=f"kept: epoch {best_epoch}")
+    axes.set(xlabel="epoch", ylabel="loss (nats)" if what == "loss" else what)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(frameon=False, fontsize=8)
     return _svg(figure)
 
 
@@ -57,37 +56,52 @@ def confusion_matrix(confusion: Sequence[Sequence[int]], labels: Sequence[str]) 
     return _svg(figure)
 
 
-def roc_and_precision(
+def roc(
     labels_N: NDArray[np.integer],
     probabilities_NK: NDArray[np.floating],
     labels: Sequence[str],
     classes: Sequence[Mapping[str, Any]],
 ) -> str:
-    """ROC and precision-recall curves of each class against the rest; of many classes, those with the least average precision.
+    """ROC curve of each class against the rest; of many classes, those with the least average precision.
 
     Args:
         classes: of `summary.summarise`.
     """
-    judged = [k for k, row in enumerate(classes) if row["average_precision"] is not None and row["roc_auc"] is not None]
-    shown = sorted(sorted(judged, key=lambda k: classes[k]["average_precision"])[:MAX_CURVES])
-    figure = _figure(9, 3.8)
-    roc, precision = figure.subplots(1, 2)
-    for k in shown:
-        true_1T, false_1T = metrics.threshold_counts(labels_N == k, probabilities_NK[:, k])
-        found_T, alarms_T = true_1T[0] / true_1T[0, -1], false_1T[0] / false_1T[0, -1]
-        some_T = np.unique(np.linspace(0, len(found_T) - 1, POINTS).astype(int))
-        name = _short(labels[k])
-        area, mean = classes[k]["roc_auc"], classes[k]["average_precision"]
-        roc.plot(np.r_[0, alarms_T[some_T]], np.r_[0, found_T[some_T]], lw=1.3, label=f"{name} {area:.3f}")
-        precise_T = (true_1T / (true_1T + false_1T))[0]
-        precision.step(found_T[some_T], precise_T[some_T], where="post", lw=1.3, label=f"{name} {mean:.3f}")
-    roc.plot([0, 1], [0, 1], color="0.7", lw=1, ls=":")
-    roc.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC, area")
-    precision.set(xlabel="recall", ylabel="precision", ylim=(0, 1.03), title="precision and recall, average precision")
-    for axes in (roc, precision):
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False, fontsize=7)
+    figure, axes = _panel()
+    for k, true_T, false_T in _judged(labels_N, probabilities_NK, classes):
+        alarms_T, found_T = np.r_[0, false_T / false_T[-1]], np.r_[0, true_T / true_T[-1]]
+        axes.plot(alarms_T, found_T, lw=1.3, label=f"{_short(labels[k])} {classes[k]['roc_auc']:.3f}")
+    axes.plot([0, 1], [0, 1], color="0.7", lw=1, ls=":")
+    axes.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC, area", ylim=(0, 1.03))
+    axes.legend(frameon=False, fontsize=7, loc="lower right")
     return _svg(figure)
+
+
+def precision_recall(
+    labels_N: NDArray[np.integer],
+    probabilities_NK: NDArray[np.floating],
+    labels: Sequence[str],
+    classes: Sequence[Mapping[str, Any]],
+) -> str:
+    """Precision over recall of each class against the rest; arguments as for `roc`."""
+    figure, axes = _panel()
+    for k, true_T, false_T in _judged(labels_N, probabilities_NK, classes):
+        label = f"{_short(labels[k])} {classes[k]['average_precision']:.3f}"
+        axes.step(true_T / true_T[-1], true_T / (true_T + false_T), where="post", lw=1.3, label=label)
+    axes.set(xlabel="recall", ylabel="precision", title="precision and recall, average precision", ylim=(0, 1.03))
+    axes.legend(frameon=False, fontsize=7, loc="lower left")
+    return _svg(figure)
+
+
+def _judged(
+    labels_N: NDArray[np.integer], probabilities_NK: NDArray[np.floating], classes: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
+    """Classes that get curves, with their true and false positives by threshold, thinned to what can be seen."""
+    judged = [k for k, row in enumerate(classes) if row["average_precision"] is not None and row["roc_auc"] is not None]
+    for k in sorted(sorted(judged, key=lambda k: classes[k]["average_precision"])[:MAX_CURVES]):
+        true_1T, false_1T = metrics.threshold_counts(labels_N == k, probabilities_NK[:, k])
+        some_T = np.unique(np.linspace(0, true_1T.shape[1] - 1, POINTS).astype(int))
+        yield k, true_1T[0, some_T], false_1T[0, some_T]
 
 
 def reliability(bins: Mapping[str, Sequence[float | None]]) -> str:
@@ -124,6 +138,14 @@ def robustness(result: Mapping[str, Any]) -> str:
 
 def _short(name: str, most: int = 18) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def _panel() -> tuple[Any, Any]:
+    """A figure of one pair of axes, made for half of a page or the width of a phone."""
+    figure = _figure(4.8, 3.8)
+    axes = figure.subplots()
+    axes.grid(alpha=0.3)
+    return figure, axes
 
 
 def _figure(width_in: float, height_in: float) -> Any:

@@ -1,0 +1,94 @@
+"""The report is one page that needs nothing else, and says what the verdict and the numbers say."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from slipway import bundle as bundles
+from slipway.data.prepare import PrepareConfig, prepare
+from slipway.data.raw import Item, RawData
+from slipway.evaluation import gate, scores
+from slipway.evaluation.report import pages
+from slipway.evaluation.report.material import Material
+from slipway.evaluation.robustness import RobustnessConfig
+from slipway.export.onnx import export
+from slipway.training.train import train
+from tests.helpers import datasets
+from tests.helpers.training import config
+
+ARCHITECTURES = {"cv": "lenet5", "defect": "defect_small", "nlp": "tfidf_logreg"}
+
+
+class Page(HTMLParser):
+    """What a browser would do with a page: what it fetches, what it runs, what it shows."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.fetched, self.tags, self.open, self.text = [], [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.fetched += [value for name, value in attrs if name in ("src", "href", "xlink:href", "action", "data")]
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def material(family, base, *, dataset=None, **rules) -> Material:
+    dataset = dataset or datasets.of_family(family, base / "data")
+    checkpoint = train(dataset, config(ARCHITECTURES[family], base), base / "checkpoint")
+    bundle = bundles.load(export(checkpoint, dataset, base / "bundle"))
+    champion = bundles.load(
+        export(train(dataset, config(ARCHITECTURES[family], base, seed=1), base / "c1"), dataset, base / "b1")
+    )
+    out = scores.evaluate(bundle, dataset, base / "scores", champion=champion, robustness=RobustnessConfig(max_items=8))
+    scored = scores.load(out)
+    asked = {"min_accuracy": 0.0, "min_class_recall": 0.0, "min_test_items": 5, "max_accuracy_drop": 1.0} | rules
+    return Material(
+        model=f"{family}-tiny",
+        run_id="run-1",
+        scores=scored,
+        verdict=gate.write(base / "verdict", scored, gate.configured(asked)),
+        bundle=bundle,
+        dataset=dataset,
+        history=json.loads((checkpoint / "model.json").read_text())["history"],
+        seconds=json.loads((checkpoint / "timings.json").read_text()),
+    )
+
+
+@pytest.mark.parametrize("family", ARCHITECTURES)
+def test_a_page_of_every_family_needs_nothing_from_elsewhere(family, tmp_path):
+    told = material(family, tmp_path)
+    pages.write(tmp_path / "report", told)
+    for name in ("report.html", "model_card.html"):
+        html = (tmp_path / "report" / name).read_text(encoding="utf-8")
+        page = Page(html)
+        assert all(link.startswith(("#", "data:image/png;base64,")) for link in page.fetched), page.fetched
+        assert not {"script", "link", "iframe", "object"} & set(page.tags)
+        assert not re.search(r"@import|url\((?!#)", html)
+        shown = " ".join(page.text)
+        assert f"{family}-tiny" in shown
+        assert all(label in shown for label in told.bundle.labels)
+    assert "Against the champion" in (tmp_path / "report" / "report.html").read_text()
+    card = (tmp_path / "report" / "model_card.md").read_text()
+    assert f"| accuracy | {told.scores.summary['accuracy']:.4g} |" in card
+    assert "--set architecture=" in card
+
+
+def test_a_refused_model_says_why_at_the_top(tmp_path):
+    told = material("nlp", tmp_path, min_test_items=1000)
+    head = pages.report(told).partition('<section id="gate">')[0]
+    assert "refused" in head
+    assert "insufficient_data: " in head
+
+
+def test_names_of_the_users_cannot_become_markup(tmp_path):
+    labels = ("bad", '<script>alert("x")</script> | good')
+    items = [Item(f"<script>{i}</script> {'poor' if i % 2 else 'fine'} film", labels[1 - i % 2], f"row {i}") for i in range(80)]
+    raw = RawData(name="tiny", kind="text", labels=labels, items=items)
+    told = material("nlp", tmp_path, dataset=prepare(raw, tmp_path / "data", PrepareConfig(family="nlp")))
+    assert "script" not in Page(pages.report(told)).tags
+    assert "script" not in Page(pages.card_page(told)).tags
