@@ -58,7 +58,7 @@ def item_brier(labels_N: NDArray[np.integer], probabilities_NK: NDArray[np.float
 
 def threshold_counts(
     positive_N: NDArray[np.bool_], score_N: NDArray[np.floating], weights_RN: NDArray[np.floating] | None = None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """True and false positives [R, T] when everything scored at or above a threshold is called positive.
 
     T is the number of different scores, descending: items of equal score are called together.
@@ -69,29 +69,34 @@ def threshold_counts(
     order_N = np.argsort(-score_N, kind="stable")
     sorted_N = score_N[order_N]
     last_T = np.flatnonzero(np.r_[sorted_N[1:] != sorted_N[:-1], True])
-    weights_RN = np.ones((1, len(score_N))) if weights_RN is None else weights_RN[:, order_N]
-    true_RN = np.cumsum(np.where(positive_N[order_N], weights_RN, 0), axis=1, dtype=np.float64)
-    all_RN = np.cumsum(weights_RN, axis=1, dtype=np.float64)
-    return true_RN[:, last_T], all_RN[:, last_T] - true_RN[:, last_T]
+    weights_RN = np.ones((1, len(score_N)), np.float32) if weights_RN is None else weights_RN[:, order_N]
+    # sums of whole numbers: float32 holds them exactly up to 16 million items, in half the time of float64
+    all_RN = np.cumsum(weights_RN, axis=1)
+    true_RN = np.cumsum(weights_RN * positive_N[order_N].astype(weights_RN.dtype), axis=1)
+    if len(last_T) < len(score_N):
+        true_RN, all_RN = true_RN[:, last_T], all_RN[:, last_T]
+    return true_RN, all_RN - true_RN
 
 
-def roc_auc(true_RT: NDArray[np.float64], false_RT: NDArray[np.float64]) -> NDArray[np.float64]:
+def roc_auc(true_RT: NDArray[np.floating], false_RT: NDArray[np.floating]) -> NDArray[np.float64]:
     """Area under the ROC curve [R] from `threshold_counts`, by trapezoids; NaN without positives or negatives."""
+    gained_RT, alarms_RT = _steps(true_RT), _steps(false_RT)
+    area_R = np.einsum("rt,rt->r", alarms_RT, true_RT - gained_RT / 2, dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        found_RT, alarms_RT = true_RT / true_RT[:, -1:], false_RT / false_RT[:, -1:]
-    return np.asarray(np.trapezoid(_from_zero(found_RT), _from_zero(alarms_RT), axis=1))
+        return np.asarray(area_R / (true_RT[:, -1].astype(np.float64) * false_RT[:, -1]))
 
 
-def average_precision(true_RT: NDArray[np.float64], false_RT: NDArray[np.float64]) -> NDArray[np.float64]:
+def average_precision(true_RT: NDArray[np.floating], false_RT: NDArray[np.floating]) -> NDArray[np.float64]:
     """Precision at each threshold, weighed by the recall gained there [R], from `threshold_counts`; NaN without positives."""
+    precision_RT = true_RT / np.maximum(true_RT + false_RT, 1)  # nothing is gained where nothing was called yet
+    area_R = np.einsum("rt,rt->r", _steps(true_RT), precision_RT, dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        recall_RT = true_RT / true_RT[:, -1:]
-        precision_RT = np.where(true_RT > 0, true_RT / (true_RT + false_RT), 0)
-    return np.asarray((np.diff(_from_zero(recall_RT), axis=1) * precision_RT).sum(axis=1))
+        return np.asarray(area_R / true_RT[:, -1])
 
 
-def _from_zero(values_RT: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.pad(values_RT, ((0, 0), (1, 0)))
+def _steps(counts_RT: NDArray[np.floating]) -> NDArray[np.floating]:
+    """What each threshold adds."""
+    return np.diff(counts_RT, axis=1, prepend=np.zeros((len(counts_RT), 1), counts_RT.dtype))
 
 
 def reliability(

@@ -95,7 +95,7 @@ def precision_recall(
 
 def _judged(
     labels_N: NDArray[np.integer], probabilities_NK: NDArray[np.floating], classes: Sequence[Mapping[str, Any]]
-) -> Iterator[tuple[int, NDArray[np.float64], NDArray[np.float64]]]:
+) -> Iterator[tuple[int, NDArray[np.floating], NDArray[np.floating]]]:
     """Classes that get curves, with their true and false positives by threshold, thinned to what can be seen."""
     judged = [k for k, row in enumerate(classes) if row["average_precision"] is not None and row["roc_auc"] is not None]
     for k in sorted(sorted(judged, key=lambda k: classes[k]["average_precision"])[:MAX_CURVES]):
