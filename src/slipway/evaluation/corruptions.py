@@ -27,7 +27,7 @@ from slipway.preprocess.text import as_text
 
 WORKING_SIDES = 4
 """Images are disturbed at no more than so many times the model's shorter side: larger ones are shrunk first, as a client
-that saves bandwidth does. At 12 megapixels a disturbance would take a second, and the model sees none of it."""
+that saves bandwidth does. A model of 64 px sees no difference, and at 12 megapixels a disturbance takes up to 1.3 s."""
 JPEG_PX = 65_500
 """Longest side that a JPEG can have."""
 GAMMA = 2.2
