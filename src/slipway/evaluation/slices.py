@@ -1,10 +1,10 @@
 """A model's accuracy on parts of the test split, against the rest of it."""
 
-# N items, K classes, H/W px, C channels
+# N items, K classes, S slices, H/W px, C channels
 
 from collections.abc import Mapping
 from math import sqrt
-from statistics import NormalDist
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,37 +12,49 @@ from numpy.typing import NDArray
 
 from slipway import metrics
 from slipway.data.dataset import Dataset
+from slipway.evaluation.compare import holm
 
+LEVEL = 0.05
+"""Chance that any slice is called worse where none is."""
 MIN_CLASS_ITEMS = 10
 """Of a class in a slice, for its recall to be given: the 95 % interval of fewer is wider than 50 points."""
 
 
 def by_slice(
-    labels_N: NDArray[np.integer], probabilities_NK: NDArray[np.floating], masks: Mapping[str, NDArray[np.bool_]]
+    labels_N: NDArray[np.integer],
+    probabilities_NK: NDArray[np.floating],
+    masks: Mapping[str, NDArray[np.bool_]],
+    ranges: Mapping[str, str] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """A row of JSON values for each slice that has items, in the order of `masks`.
 
     `slice`, `n`, `accuracy` with `_low` and `_high` (95 %); `recall`: by class, None below MIN_CLASS_ITEMS items; `rest_n`,
     `rest_accuracy` of all other items; `difference` to them with `_low` and `_high` (95 %), None without other items;
-    `worse`: whether it is below 0 even at a level corrected for the number of slices looked at (Bonferroni), so that of
-    equally good slices one is called worse in no more than 2.5 % of the reports.
+    `p`: of Fisher's exact test that the slice is no worse than the rest, corrected for the number of slices (Holm); `worse`:
+    whether that is below LEVEL, so that of equally good slices one is called worse in at most so many of the reports.
 
     Args:
         masks: name, such as `camera=3` -> bool [N], which items are in it; slices may overlap.
+        ranges: what a name that does not tell stands for (see `item_slices`); given as `range`, empty where there is none.
     """
+    from scipy.stats import hypergeom
+
     predicted_N = probabilities_NK.argmax(axis=1)
     right_N = predicted_N == labels_N
     shown = {name: mask_N for name, mask_N in masks.items() if mask_N.any()}
-    z_corrected = NormalDist().inv_cdf(1 - 0.025 / max(1, len(shown)))
+    total_n, total_right = len(right_N), int(right_N.sum())
+    n_S = [int(mask_N.sum()) for mask_N in shown.values()]
+    right_S = [int(right_N[mask_N].sum()) for mask_N in shown.values()]
+    p_S = holm(hypergeom.cdf(right_S, total_n, total_right, n_S).tolist())
     rows = []
-    for name, mask_N in shown.items():
-        n, right = int(mask_N.sum()), int(right_N[mask_N].sum())
-        rest_n, rest_right = len(labels_N) - n, int(right_N.sum()) - right
+    for (name, mask_N), n, right, p in zip(shown.items(), n_S, right_S, p_S, strict=True):
+        rest_n, rest_right = total_n - n, total_right - right
         low, high = metrics.wilson_interval(right, n)
         confusion_KK = metrics.confusion(labels_N[mask_N], predicted_N[mask_N], probabilities_NK.shape[1])
         recalls, counts = metrics.recall_per_class(confusion_KK).tolist(), confusion_KK.sum(axis=1).tolist()
         row: dict[str, Any] = {
             "slice": name,
+            "range": ranges.get(name, ""),
             "n": n,
             "accuracy": right / n,
             "accuracy_low": low,
@@ -52,12 +64,11 @@ def by_slice(
         }
         if rest_n:
             low, high = difference_interval(right, n, rest_right, rest_n)
-            worse = difference_interval(right, n, rest_right, rest_n, z_corrected)[1] < 0
             row |= {"rest_accuracy": rest_right / rest_n, "difference": right / n - rest_right / rest_n}
-            row |= {"difference_low": low, "difference_high": high, "worse": worse}
+            row |= {"difference_low": low, "difference_high": high}
         else:
-            row |= dict.fromkeys(("rest_accuracy", "difference", "difference_low", "difference_high")) | {"worse": False}
-        rows.append(row)
+            row |= dict.fromkeys(("rest_accuracy", "difference", "difference_low", "difference_high"))
+        rows.append(row | {"p": p, "worse": p < LEVEL})
     return rows
 
 

@@ -67,9 +67,11 @@ def test_images_of_every_mode_keep_their_size_and_become_what_clients_send(name,
     source = Image.fromarray(np.asarray(pixels.convert("L"), np.uint16) * 257) if mode == "I;16" else pixels.convert(mode)
     buffer = io.BytesIO()
     source.save(buffer, "TIFF")
-    sent = decode(disturbed(name, CORRUPTIONS[name].severities[-1], opened(buffer.getvalue(), COLOUR), 3))
-    assert sent.size == (50, 30)
-    assert sent.format == ("JPEG" if name == "jpeg" else "PNG") or sent.mode in ("L", "RGB")
+    gray = mode in ("L", "LA", "1", "I;16")
+    for preprocess, expected in ((COLOUR, "L" if gray else "RGB"), (GRAY, "L")):
+        sent = disturbed(name, CORRUPTIONS[name].severities[-1], opened(buffer.getvalue(), preprocess), 3)
+        assert sent.startswith(b"\xff\xd8" if name == "jpeg" else b"BM")
+        assert (decode(sent).size, decode(sent).mode) == ((50, 30), expected)
 
 
 @pytest.mark.parametrize("name", ["noise", "blur", "rotation", "brighter"])
@@ -104,6 +106,13 @@ def test_a_stop_doubles_the_light():
 def test_contrast_is_taken_around_the_mean():
     two = Picture(Image.fromarray(np.repeat(np.array([[50, 150]], np.uint8), 2, axis=0)), 8)
     assert np.asarray(decode(disturbed("contrast", 40, two, 0))).tolist() == [[70, 130]] * 2
+
+
+@pytest.mark.parametrize("name", IMAGES)
+@pytest.mark.parametrize("size", [(1, 1), (3, 1), (1, 66_000)])
+def test_images_of_extreme_shape_are_disturbed_without_complaint(name, size):
+    item = opened(png(np.full((*size, 3), 9, np.uint8)), COLOUR)
+    assert COLOUR(disturbed(name, CORRUPTIONS[name].severities[-1], item, 0)).shape == (32, 32, 3)
 
 
 def test_large_images_are_sent_at_four_times_the_models_size():

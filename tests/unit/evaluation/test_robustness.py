@@ -109,6 +109,6 @@ def test_the_table_has_a_line_for_each_corruption_and_the_worst(places):
     assert len(lines) == 4
     assert lines[0].startswith(f"undisturbed {100 * result['accuracy']:.1f} % (")
     assert lines[1].startswith("noise  mean ")
-    assert " 12.3 @3 " in lines[1]
+    assert " 12.3 @2 " in lines[1]
     assert lines[1].endswith("gray levels of 255")
     assert lines[3].startswith("worst: ")
