@@ -12,7 +12,15 @@ from slipway.runs.upload import upload
 from tests.helpers.minio_server import minio_server, s3_bucket  # noqa: F401
 
 pytestmark = pytest.mark.integration
-COMMON = {"dataset": "", "size": 0, "train_fraction": 0.8, "validation_fraction": 0.1, "seed": 0, "run_id": "r1"}
+COMMON = {
+    "dataset": "",
+    "size": 0,
+    "slice_columns": "",
+    "train_fraction": 0.8,
+    "validation_fraction": 0.1,
+    "seed": 0,
+    "run_id": "r1",
+}
 
 
 @pytest.mark.parametrize(

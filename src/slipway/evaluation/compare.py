@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Z_ONE_SIDED_95 = 1.6448536269514722
+Z_POWER_80 = 0.8416212335729143
+"""`needed` is planned so that of equally good challengers four in five pass."""
 RESAMPLES = 10_000
 
 
@@ -24,7 +26,7 @@ class PairedDifference:
     lower: float
     """One-sided 95 % lower bound of the difference."""
     needed: int
-    """Items that would do for a bound of -max_drop, if the two disagree as often as here and are equally good."""
+    """Items with which four in five equally good challengers pass, if the two disagree as often as here."""
 
 
 def paired_difference(
@@ -43,7 +45,7 @@ def paired_difference(
     centre = (b_half - c_half) / total
     spread = sqrt(b_half + c_half - (b_half - c_half) ** 2 / total) / total
     discordant = (b_half + c_half) / total
-    needed = ceil(Z_ONE_SIDED_95**2 * discordant / max_drop**2)
+    needed = ceil((Z_ONE_SIDED_95 + Z_POWER_80) ** 2 * discordant / max_drop**2)
     return PairedDifference(n, b, c, (b - c) / n if n else 0.0, centre - Z_ONE_SIDED_95 * spread, needed)
 
 

@@ -88,6 +88,7 @@ def evaluate(
     probabilities_NK = bundle.predict(raw)
     seconds = time.perf_counter() - started
     numbers = summarise(labels_N, probabilities_NK)
+    masks, ranges = item_slices(dataset, "test")
     theirs_NK, fresh_N, about = _champion(bundle, champion, dataset, champion_release)
     summary = {
         "bundle": bundle.digest,
@@ -97,7 +98,7 @@ def evaluate(
         "labels": list(bundle.labels),
         **numbers,
         **resampled(labels_N, probabilities_NK, numbers),
-        "slices": by_slice(labels_N, probabilities_NK, dataset.slices("test") | item_slices(dataset, "test")[0]),
+        "slices": by_slice(labels_N, probabilities_NK, masks | dataset.slices("test"), ranges),
         "robustness": measure(bundle, dataset, robustness) if robustness else None,
         "champion": about,
     }
