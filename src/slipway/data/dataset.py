@@ -5,6 +5,7 @@
     {split}_slices.csv                values of the user's slice columns, where columns were named
     {split}_labels.npy                int64 [N], positions in labels
     {split}_images.npy                uint8 [N, H, W, C], images only
+    {split}_sizes.npy                 int32 [N, 2], width and height in px before it was resized, images only
     test_raw.npy, test_offsets.npy    the test images' original bytes, as `bundle.pack_bytes` lays them out
     MANIFEST.json                     SHA-256 sums, written last
 
@@ -171,6 +172,15 @@ class Dataset:
         """
         self._check(split, "image")
         return [row[2] for row in self._rows(split)]
+
+    def sizes(self, split: str) -> NDArray[np.int32] | None:
+        """Width and height in pixels as the images came, int32 [N, 2]; None in data sets of versions that did not keep it.
+
+        Raises: DataError: a data set of texts.
+        """
+        self._check(split, "image")
+        path = self.path / f"{split}_sizes.npy"
+        return np.load(path) if path.is_file() else None
 
     def item_hashes(self, split: str) -> NDArray[np.uint64]:
         """First 8 bytes of each item's content hash, big endian, uint64 [N]; ascending."""

@@ -34,6 +34,8 @@ class Decoded:
     digest: bytes
     pixels: NDArray[np.uint8]
     """[H, W, C], of the model's size."""
+    size: tuple[int, int]
+    """Width and height in pixels as it came, turned by its EXIF orientation."""
     original: bytes
     """As it came; empty unless it is a test item."""
 
@@ -107,7 +109,8 @@ def _decode(item: Item, preprocess: ImagePreprocess, is_test: Callable[[bytes, s
         if isinstance(content, np.ndarray):
             pixels = preprocess(content)
             digest = pixels_hash(content)
-            return Decoded(digest, pixels, encode_png(content) if is_test(digest, item.split) else b"")
+            size = content.shape[1], content.shape[0]
+            return Decoded(digest, pixels, size, encode_png(content) if is_test(digest, item.split) else b"")
         if isinstance(content, str):
             return "expected an image, got text"
         image = decode(content)
@@ -116,7 +119,7 @@ def _decode(item: Item, preprocess: ImagePreprocess, is_test: Callable[[bytes, s
             pixels = preprocess(np.asarray(image).reshape(image.height, image.width, -1))
         else:
             pixels = preprocess(content)
-        return Decoded(digest, pixels, content if is_test(digest, item.split) else b"")
+        return Decoded(digest, pixels, image.size, content if is_test(digest, item.split) else b"")
     except DataError as exc:
         return str(exc)
 
@@ -128,6 +131,7 @@ class ImageWriter:
         self._directory, self._shape = directory, shape_HWC
         self._pixels_path, self._bytes_path = directory / "pixels.partial", directory / "bytes.partial"
         self._ends = [0]
+        self._sizes: list[tuple[int, int]] = []
 
     def __enter__(self) -> "ImageWriter":
         self._pixels, self._bytes = self._pixels_path.open("wb"), self._bytes_path.open("wb")
@@ -142,10 +146,11 @@ class ImageWriter:
         """The next image in the order of arrival."""
         self._pixels.write(image.pixels.tobytes())
         self._bytes.write(image.original)
+        self._sizes.append(image.size)
         self._ends.append(self._ends[-1] + len(image.original))
 
     def finish(self, split: str, order: Sequence[int]) -> None:
-        """Write {split}_images.npy, and for the test split its original bytes; `order` holds places of arrival."""
+        """Write {split}_images.npy, {split}_sizes.npy and the test split's original bytes; `order` holds places of arrival."""
         self._pixels.flush()
         self._bytes.flush()
         arrived = np.memmap(self._pixels_path, np.uint8, "r").reshape(-1, *self._shape)
@@ -155,6 +160,7 @@ class ImageWriter:
         for start in range(0, len(order), step):
             images[start : start + step] = arrived[order[start : start + step]]
         images.flush()
+        np.save(self._directory / f"{split}_sizes.npy", np.array(self._sizes, np.int32)[list(order)])
         if split == "test":
             self._finish_bytes(order)
 
