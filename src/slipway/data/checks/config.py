@@ -13,9 +13,9 @@ CHECKS = (
 )  # fmt: skip
 """Names of the checks, in the order of a report; each is a field of `CheckConfig` that holds its level."""
 RANGES: Mapping[str, tuple[float, float]] = {
-    "near_image": (0.5, 1), "near_text": (0.5, 1), "near_items": (2, inf), "suspicious_margin": (0, 1), "suspicious_agreement": (0, 1),
-    "suspicious_items": (50, inf), "imbalance_ratio": (1, inf), "odd_size_factor": (1, inf), "max_tokens": (1, inf),
-    "long_share": (0, 1), "shift_p": (0, 1), "shift_effect": (0, 1), "listed_items": (1, 10_000),
+    "near_image": (0.5, 1), "near_text": (0.5, 1), "near_items": (2, inf), "suspicious_margin": (0, 1),
+    "suspicious_agreement": (0, 1), "suspicious_items": (50, inf), "imbalance_ratio": (1, inf), "odd_size_factor": (1, inf),
+    "max_tokens": (1, inf), "long_share": (0, 1), "shift_p": (0, 1), "shift_effect": (0, 1), "listed_items": (1, 10_000),
 }  # fmt: skip
 """Lowest and highest allowed value of the thresholds, both included."""
 

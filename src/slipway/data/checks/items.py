@@ -3,6 +3,7 @@
 # N items, H/W px, C channels
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ class Items:
     def sample(self, most: int) -> NDArray[np.int64]:
         """At most `most` positions, ascending, the same share of every split: a split's first items are a random sample."""
         share = min(1.0, most / len(self))
-        parts = [np.arange(a, a + max(1, int((b - a) * share))) for a, b in zip(self.starts, self.starts[1:], strict=False)]
+        parts = [np.arange(a, a + max(1, int((b - a) * share))) for a, b in pairwise(self.starts)]
         return np.concatenate(parts).astype(np.int64)
 
     def images(self, positions: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:

@@ -1,4 +1,4 @@
-"""Pairs of images that show the same: mirrored, shifted by a few pixels, in other colours, brighter, sharper.
+"""Pairs of images that show the same: mirrored, shifted a little, in other colours, brighter, sharper.
 
 Colours and shading are taken away first (gray, minus its blur), and local contrast is made even: sky, sea and lawns look alike
 in many photographs, and so do all lines; what is fine does not.
@@ -26,7 +26,7 @@ MARGIN_PX, SHIFT_PX = 4, 3
 CANDIDATE = 0.65
 """Least coarse correlation. At 0.7 a twentieth of the near duplicates that are found among CIFAR-10's was lost."""
 CANDIDATES = 16
-"""Of an item at most, the best: sets of one kind of picture would have all pairs."""
+"""Of an item on average at most, the best: sets of one kind of picture would have all pairs."""
 BLOCK = 1024
 EVEN = 2.0
 """Gray levels of local contrast that are made even: without that, two photographs of one line each correlate by the line."""
@@ -82,23 +82,25 @@ def _candidates(structure_NHW: NDArray[np.float32]) -> tuple[Pairs, NDArray[np.b
     for start in range(0, n, BLOCK):
         for mirrored, one_ND in ((False, straight_ND), (True, mirror_ND)):
             likeness = one_ND[start : start + BLOCK] @ straight_ND[start:].T
-            rows, columns = np.divmod(np.flatnonzero(likeness > CANDIDATE), likeness.shape[1])
-            later = columns > rows
-            rows, columns = _best(rows[later], columns[later], likeness)
+            likeness[np.tril_indices(len(likeness))] = -1  # each pair once
+            rows, columns = _most_alike(likeness)
             found.append((rows + start, columns + start, mirrored))
     a_P, b_P = (np.concatenate([part[side] for part in found]) for side in (0, 1))
     mirrored_P = np.array(list(chain.from_iterable([part[2]] * len(part[0]) for part in found)), bool)
     return Pairs(a_P, b_P, np.zeros(len(a_P), np.float32)), mirrored_P
 
 
-def _best(
-    rows: NDArray[np.int64], columns: NDArray[np.int64], likeness: NDArray[np.float32]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The CANDIDATES most alike of each row."""
-    order = np.lexsort((-likeness[rows, columns], rows))
-    rows, columns = rows[order], columns[order]
-    kept = np.arange(len(rows)) - np.searchsorted(rows, rows) < CANDIDATES
-    return rows[kept], columns[kept]
+def _most_alike(likeness: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns above CANDIDATE; where these are many, the CANDIDATES best of each row."""
+    above = likeness > CANDIDATE
+    if np.count_nonzero(above) <= CANDIDATES * len(likeness):
+        return np.divmod(np.flatnonzero(above), likeness.shape[1])
+    columns = []
+    for row in likeness:
+        best = np.argpartition(-row, min(CANDIDATES, len(row) - 1))[:CANDIDATES]
+        columns.append(best[row[best] > CANDIDATE])
+    rows = np.repeat(np.arange(len(likeness)), [len(best) for best in columns])
+    return rows, np.concatenate(columns)
 
 
 def _unit(coarse_NHW: NDArray[np.float32], has_structure_N: NDArray[np.bool_]) -> NDArray[np.float32]:
