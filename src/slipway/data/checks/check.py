@@ -55,8 +55,8 @@ def _checks(items: Items, config: CheckConfig) -> dict[str, Callable[[], Outcome
     return {
         "exact_across_splits": lambda: duplicates.exact_across_splits(items, equal()),
         "exact_within_split": lambda: duplicates.exact_within_split(items, equal()),
-        "near_across_splits": lambda: duplicates.near_across_splits(items, near(), config, duplicates.same_group(equal())),
-        "label_conflicts": lambda: duplicates.label_conflicts(items, equal(), near(), config),
+        "near_across_splits": lambda: duplicates.near_across_splits(items, *near(), duplicates.same_group(equal())),
+        "label_conflicts": lambda: duplicates.label_conflicts(items, equal(), *near()),
         "suspicious_labels": partial(labels.suspicious_labels, items, config),
         "class_imbalance": partial(balance.class_imbalance, items, config),
         "odd_sizes": partial(sizes.odd_sizes, items, config),

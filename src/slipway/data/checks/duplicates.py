@@ -18,6 +18,8 @@ from slipway.data.checks.near_texts import near_texts
 from slipway.data.checks.pairs import Pairs
 from slipway.data.split import SPLITS
 
+CROWDED, STRICT = 0.5, 0.98
+"""Where more than this share of images has a near duplicate they are drawings, digits or the like: then a pair must be closer."""
 LISTED_OF_A_GROUP = 4
 """A content that is there a thousand times fills no list."""
 
@@ -35,14 +37,18 @@ def equal_groups(items: Items) -> list[list[int]]:
     return [group for group in by_content.values() if len(group) > 1]
 
 
-def near_pairs(items: Items, config: CheckConfig) -> Pairs:
-    """Pairs of items that are almost equal, the equal ones among them, of at most `config.near_items`."""
+def near_pairs(items: Items, config: CheckConfig) -> tuple[Pairs, str]:
+    """Pairs of items that are almost equal, the equal ones among them; and what a finding has to say of how they were found."""
     sample = items.sample(config.near_items)
     if items.texts:
         pairs = near_texts([items.texts[i] for i in sample], least=config.near_text)
     else:
         pairs = near_images(items.images(sample), least=config.near_image)
-    return Pairs(sample[pairs.a_P], sample[pairs.b_P], pairs.score_P)
+    note = f"; looked for among {len(sample)} of {len(items)} items" if len(sample) < len(items) else ""
+    if not items.texts and len(np.union1d(pairs.a_P, pairs.b_P)) > CROWDED * len(sample):
+        pairs = pairs.pick(pairs.score_P >= STRICT)
+        note += f"; only those alike by {STRICT} count, as most images of this set are alike by {config.near_image:g}"
+    return Pairs(sample[pairs.a_P], sample[pairs.b_P], pairs.score_P), note
 
 
 def exact_across_splits(items: Items, groups: Sequence[list[int]]) -> Found | None:
@@ -76,7 +82,7 @@ def exact_within_split(items: Items, groups: Sequence[list[int]]) -> Found | Non
     )
 
 
-def near_across_splits(items: Items, pairs: Pairs, config: CheckConfig, same: Callable[[int, int], bool]) -> Found | None:
+def near_across_splits(items: Items, pairs: Pairs, note: str, same: Callable[[int, int], bool]) -> Found | None:
     """Almost equal items in different splits; equal ones are another check's."""
     crossing = pairs.pick(items.split_N[pairs.a_P] != items.split_N[pairs.b_P])
     kept = [(a, b, s) for a, b, s in _triples(crossing) if not same(a, b)]
@@ -89,14 +95,14 @@ def near_across_splits(items: Items, pairs: Pairs, config: CheckConfig, same: Ca
         parts.append(f"{len(doubled)} of {total} {SPLITS[split]} items ({100 * len(doubled) / total:.1f} %)")
     return Found(
         count=len(kept),
-        message=f"{len(kept)} pairs are almost equal across splits; in train: {' and '.join(parts)}{_sampled(items, config)}",
+        message=f"{len(kept)} pairs are almost equal across splits; in train: {' and '.join(parts)}{note}",
         advice="look at the pairs; remove the copies from train, or scores are too good by what they give away",
         groups=[[a, b] for a, b, _ in kept],
         notes=[f"alike {s:.2f}" for *_, s in kept],
     )
 
 
-def label_conflicts(items: Items, groups: Sequence[list[int]], pairs: Pairs, config: CheckConfig) -> Found | None:
+def label_conflicts(items: Items, groups: Sequence[list[int]], pairs: Pairs, note: str) -> Found | None:
     """Equal or almost equal items with different labels."""
     equal = [_one_of_each_label(items, group) for group in groups if len(set(items.labels_N[group])) > 1]
     listed = {pair for group in equal for pair in pairwise(group)}
@@ -108,8 +114,7 @@ def label_conflicts(items: Items, groups: Sequence[list[int]], pairs: Pairs, con
     often = ", ".join(f"{label} {n}" for label, n in names.most_common(3))
     return Found(
         count=len(equal) + len(near),
-        message=f"{len(equal)} equal and {len(near)} almost equal contents have different labels "
-        f"({often}){_sampled(items, config)}",
+        message=f"{len(equal)} equal and {len(near)} almost equal contents have different labels ({often}){note}",
         advice="decide on one label for each, or remove them",
         groups=[*equal, *([a, b] for a, b, _ in near)],
         notes=["equal"] * len(equal) + [f"alike {s:.2f}" for *_, s in near],
@@ -140,7 +145,3 @@ def _one_of_each_label(items: Items, group: list[int]) -> list[int]:
 
 def _labels(items: Items, group: Sequence[int]) -> str:
     return "/".join(sorted({items.dataset.labels[items.labels_N[i]] for i in group}))
-
-
-def _sampled(items: Items, config: CheckConfig) -> str:
-    return f"; looked for among {config.near_items} of {len(items)} items" if len(items) > config.near_items else ""

@@ -12,6 +12,7 @@ from slipway.data.checks import report
 from slipway.data.checks.check import check
 from slipway.data.checks.config import CHECKS, CheckConfig
 from slipway.data.checks.shift import class_shift, value_shift
+from slipway.data.datasets import open_dataset
 from slipway.data.prepare import PrepareConfig, prepare
 from slipway.data.raw import Item, RawData
 from slipway.errors import BundleError, ConfigError, DataError
@@ -84,6 +85,14 @@ def test_label_conflicts_name_both_labels(tmp_path):
         ("größe/4.png", "a", 1),
         ("mirror.png", "b", 1),
     }
+
+
+def test_sets_of_alike_drawings_are_held_to_a_stricter_measure(tmp_path):
+    raw = open_dataset("digits", family="cv")
+    result = check(prepare(raw, tmp_path / "data", PrepareConfig(family="cv")), CONFIG, tmp_path / "out")
+    near = named(result)["near_across_splits"]
+    assert near.count < 100
+    assert "most images of this set are alike" in near.message
 
 
 def test_refusal_is_written_before_it_is_raised_and_names_the_worst_and_the_way_out(tmp_path):
