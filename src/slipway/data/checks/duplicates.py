@@ -19,7 +19,7 @@ from slipway.data.checks.pairs import Pairs
 from slipway.data.split import SPLITS
 
 CROWDED, STRICT = 0.5, 0.98
-"""Where more than this share of images has a near duplicate they are drawings, digits or the like: then a pair must be closer."""
+"""Where more than this share of images has a near duplicate they are drawings, digits or the like: a pair must be closer."""
 LISTED_OF_A_GROUP = 4
 """A content that is there a thousand times fills no list."""
 
