@@ -9,11 +9,12 @@ from itertools import pairwise
 from math import isfinite
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
-from slipway.errors import ConfigError
+from slipway.errors import ConfigError, unknown
 
 Value = str | int | float | bool | None
+T = TypeVar("T")
 _KINDS: Mapping[type, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -46,6 +47,20 @@ def meanings(of: type) -> Mapping[str, str]:
         if isinstance(field, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
             found[ast.unparse(field.target)] = " ".join(str(after.value.value).split())
     return found
+
+
+def configured(of: type[T], values: Mapping[str, Any], *, where: str) -> T:
+    """A record from values by name, as they come from YAML, JSON or KFP.
+
+    Args:
+        where: what an error starts with.
+    Raises: ConfigError: an unknown name, with the near match; a value of another type, or out of range.
+    """
+    known = types(of)  # type: ignore[arg-type]  # mypy does not take a type for hashable
+    for name in values:
+        if name not in known:
+            raise ConfigError(unknown(where, name, known))
+    return of(**{name: from_value(f"{where}.{name}", value, *known[name]) for name, value in values.items()})
 
 
 def from_value(what: str, value: object, kind: type, optional: bool = False) -> Value:

@@ -4,6 +4,7 @@ The same functions run in a test, in a notebook, in KFP's local runner and in a 
 record (`runs/<run id>/<step>.json` in the store) and leaves a complete output directory or none.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from slipway import bundle as bundles
 from slipway import settings as settings_
+from slipway.config import configured
 from slipway.errors import ConfigError, ConflictError, GateRefusedError, TrackingError
 from slipway.runs.record import StepRecord, step_record
 from slipway.store import files
@@ -37,22 +39,29 @@ def prepare_data(
     validation_fraction: float,
     seed: int,
     out: Path,
+    checked: Path,
     run_id: str,
+    checks: Mapping[str, Any] | None = None,
 ) -> Scalars:
-    """Read a known data set, or the user's own `data`, split it by content and write the prepared data set.
+    """Read a known data set, or the user's own `data`, split it by content, write the prepared data set and check it.
 
     Args:
         data: folder, table or store URI (see `runs.upload`) of the user's own data; empty means the known set named `dataset`.
         size: items of a generated set; 0 means its own default.
         image_px: side of the model input in pixels; 0 means the data set's own.
         slice_columns: columns of the user's own table whose values are slices, separated by commas.
+        checked: where the findings go, see `data.checks.report`; to the store as well.
+        checks: of `data.checks.config.CheckConfig`, as KFP hands them on.
     Returns: name, fingerprint, digest and counts, as flat values.
-    Raises: DataError: the data cannot be used; the message names the item.
+    Raises: DataError: the data cannot be used, or a check refuses them; the message names the item.
     """
+    from slipway.data.checks import report
+    from slipway.data.checks.check import check
+    from slipway.data.checks.config import CheckConfig
     from slipway.data.prepare import PrepareConfig, prepare
     from slipway.data.sources import open_source
 
-    settings = settings_.load()
+    settings, check_config = settings_.load(), configured(CheckConfig, checks or {}, where="checks")
     parameters = {"family": family, "dataset": dataset, "data": data, "size": size, "image_px": image_px, "seed": seed}
     with _recorded("prepare_data", run_id, {}, parameters) as record:
         config = PrepareConfig(
@@ -71,6 +80,13 @@ def prepare_data(
         record.outputs["dataset"] = files.read_manifest(out).digest
         record.metrics.update(counts)
         record.results["name"] = prepared.name
+        findings = check(prepared, check_config, checked)
+        for finding in findings.findings:
+            sys.stderr.write(f"{finding.level}: {finding.check}: {finding.message}; {finding.advice}\n")
+        record.results["findings"] = [finding.message for finding in findings.findings]
+        key = f"checks/{record.outputs['dataset']}/{files.read_manifest(checked).digest}"
+        record.results["checks"] = open_store(settings.store).put_dir(checked, key)
+        report.refuse(findings)
         return {"name": prepared.name, "fingerprint": prepared.fingerprint, "digest": record.outputs["dataset"], **counts}
 
 
@@ -97,7 +113,7 @@ def train(
     """
     from slipway.data.dataset import Dataset
     from slipway.tracking.epochs import EpochLog
-    from slipway.training.options import config as configured
+    from slipway.training import options as training_options
     from slipway.training.train import train as train_
 
     settings = settings_.load()
@@ -106,7 +122,7 @@ def train(
     if twice := fields.keys() & further.keys():
         raise ConfigError(f"options: {', '.join(sorted(twice))} has a parameter of its own; set it there")
     asked = fields | further
-    config = configured(prepared.family, {"threads": settings.threads} | asked, where="options")
+    config = training_options.config(prepared.family, {"threads": settings.threads} | asked, where="options")
     run_training = partial(
         train_, prepared, config, out, store=open_store(settings.store), cache=settings.home / "cache", publish=publish
     )
@@ -186,6 +202,7 @@ def gate(
     bundle: Path,
     checkpoint: Path,
     dataset: Path,
+    checked: Path,
     model_name: str,
     out: Path,
     page: Path,
@@ -207,7 +224,7 @@ def gate(
     from slipway.evaluation.report import pages
     from slipway.evaluation.report.material import Material
 
-    config = gates.configured(fields, rules or {})
+    config = configured(gates.GateConfig, {**fields, **(rules or {})}, where="gate")
     settings = settings_.load()
     with _recorded("gate", run_id, {"scores": files.read_manifest(scores).digest}, {}) as record:
         scored, loaded = scores_.load(scores), bundles.load(bundle, threads=settings.threads)
@@ -221,6 +238,7 @@ def gate(
             verdict=verdict,
             bundle=loaded,
             dataset=Dataset.load(dataset),
+            checked=checked,
             history=_read_json(checkpoint / "model.json")["history"],
             seconds=_read_json(checkpoint / "timings.json"),
         )

@@ -94,7 +94,7 @@ def test_families_share_the_names_of_their_parameters():
         "dataset", "data", "model_name", "size", "label_column", "train_fraction", "validation_fraction", "seed",
         "architecture", "epochs", "batch_size", "learning_rate", "weight_decay", "label_smoothing", "augment",
         "precision", "device", "deterministic", "min_accuracy", "min_class_recall", "max_accuracy_drop",
-        "min_test_items", "rules", "slice_columns", "robustness_items", "promote", "namespace", "options",
+        "min_test_items", "rules", "checks", "slice_columns", "robustness_items", "promote", "namespace", "options",
     }  # fmt: skip
     for name in shared:
         assert len({parameters(family)[name].type for family in families()}) == 1, name

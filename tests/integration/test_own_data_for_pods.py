@@ -34,7 +34,9 @@ def test_uploaded_data_is_prepared_to_the_same_data_set(s3_bucket, tmp_path, mon
     assert upload(local, family=family, settings=settings.load()) == uri
     columns = {"text_column": "", "label_column": "label", "image_px": 32 if family == "cv" else 0}
     found = [
-        steps.prepare_data(family=family, data=data, out=tmp_path / name, **columns, **COMMON)
+        steps.prepare_data(
+            family=family, data=data, out=tmp_path / name, checked=tmp_path / f"{name}-checked", **columns, **COMMON
+        )
         for name, data in (("here", str(local)), ("there", uri))
     ]
     assert found[0]["fingerprint"] == found[1]["fingerprint"]

@@ -1,6 +1,8 @@
 """`slipway prepare`: a data set as training reads it, by the same step as in a pipeline."""
 
 import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
@@ -19,7 +21,11 @@ def command(
     preset: Annotated[str, Option(help="Whose image size and data settings, as for `slipway run`.")] = "quick",
     set_: Annotated[
         list[str] | None,
-        Option("--set", metavar="KEY=VALUE", help="size, image_px, train_fraction, validation_fraction, seed; repeatable."),
+        Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="size, image_px, seed, checks.NAME and such; repeatable.",
+        ),
     ] = None,
     text_column: TextColumn = "",
     label_column: LabelColumn = "",
@@ -33,21 +39,22 @@ def command(
     from slipway.data.dataset import META
     from slipway.data.sources import ASKED, family_of, parameters_of
     from slipway.errors import ConfigError, unknown
-    from slipway.runs.parameters import resolve
+    from slipway.runs.parameters import CHECKS, resolve
     from slipway.store.uri import locate
 
     settings = settings_.load()
     given = parameters_of(source, text_column=text_column, label_column=label_column)
     family = family or family_of(source)
     chosen = pairs(set_) | given
-    if useless := [name for name in chosen if name not in ASKED]:
+    if useless := [name for name in chosen if name not in ASKED and not name.startswith(f"{CHECKS}.")]:
         raise ConfigError(unknown("prepare: --set", useless[0], set(ASKED) - {"dataset", "data"}))
     resolved = resolve(family, preset=preset, values=chosen)
-    asked: dict[str, Any] = {"image_px": 0, "text_column": "", "label_column": ""}
+    asked: dict[str, Any] = {"image_px": 0, "text_column": "", "label_column": "", "slice_columns": ""}
     asked |= {name: resolved[name] for name in ASKED if name in resolved}
     run = run_id("prepare", family, asked, out)
-    with placed(out, holds=META, settings=settings) as (path, uri):
-        made = steps.prepare_data(family=family, out=path, run_id=run, **asked)
+    with placed(out, holds=META, settings=settings) as (path, uri), TemporaryDirectory() as folder:
+        checked = Path(folder) / "checked"  # goes to the store
+        made = steps.prepare_data(family=family, out=path, checked=checked, checks=resolved[CHECKS], run_id=run, **asked)
         if uri:
             store, key = locate(uri)
             store.put_dir(path, key)

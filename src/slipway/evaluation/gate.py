@@ -1,14 +1,13 @@
 """The gate: which rules apply to a bundle's scores, and the verdict with every number, threshold and reason."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from slipway.config import from_value, types
-from slipway.errors import ConfigError, unknown
+from slipway.errors import ConfigError
 from slipway.evaluation import rules
 from slipway.evaluation.compare import bootstrap_difference, class_differences, mcnemar_exact, paired_difference
 from slipway.evaluation.rules import Rule
@@ -61,20 +60,6 @@ class GateConfig:
             raise ConfigError(f"gate.min_test_items: must be >= 1, got {self.min_test_items}")
         for name in _FLOORS:
             rules.floors(getattr(self, name), f"gate.{name}")
-
-
-def configured(*given: Mapping[str, Any]) -> GateConfig:
-    """The configuration from values by name, as they come from YAML or JSON.
-
-    Raises: ConfigError: an unknown name, a value of another type or out of range.
-    """
-    known = types(GateConfig)
-    values = {name: value for part in given for name, value in part.items()}
-    for name in values:
-        if name not in known:
-            raise ConfigError(unknown("gate: rule", name, known))
-    typed: dict[str, Any] = {name: from_value(f"gate.{name}", value, *known[name]) for name, value in values.items()}
-    return GateConfig(**typed)
 
 
 @dataclass(frozen=True, slots=True)

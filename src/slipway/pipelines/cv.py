@@ -22,6 +22,7 @@ def pipeline(
     train_fraction: float = 0.8,
     validation_fraction: float = 0.1,
     seed: int = 0,
+    checks: dict[str, Any] = {},  # noqa: B006  # as KFP wants it
     architecture: str = "custom_cnn",
     width: float = 1.0,
     epochs: int = 10,
@@ -56,6 +57,7 @@ def pipeline(
         train_fraction: Share of the items to train on; official test sets are kept.
         validation_fraction: Share of the items to choose the best epoch on; the rest is the test split.
         seed: Seed of the split, of generated data and of training.
+        checks: Checks of the data, by name; `slipway options checks` lists them, --set checks.NAME=refuse sets them.
         architecture: Name in the table of architectures.
         width: Factor on the channel counts of custom_cnn; time goes with its square.
         epochs: Passes over the training split; the best one on validation is kept.
@@ -90,6 +92,7 @@ def pipeline(
         train_fraction=train_fraction,
         validation_fraction=validation_fraction,
         seed=seed,
+        checks=checks,
         run_id=run_id,
     )
     prepared = apply(data_task, "prepare_data").outputs["prepared"]
@@ -113,6 +116,7 @@ def pipeline(
     )
     release_checkpoint(
         prepared,
+        data_task.outputs["checked"],
         apply(train_task, "train").outputs["checkpoint"],
         model_name=model_name,
         robustness_items=robustness_items,

@@ -15,6 +15,7 @@ from slipway.pipelines.resources import apply
 
 def release_checkpoint(
     prepared: Any,
+    checked: Any,
     checkpoint: Any,
     *,
     model_name: Any,
@@ -42,6 +43,7 @@ def release_checkpoint(
         bundle=bundle,
         checkpoint=checkpoint,
         prepared=prepared,
+        checked=checked,
         model_name=model_name,
         min_accuracy=min_accuracy,
         min_class_recall=min_class_recall,

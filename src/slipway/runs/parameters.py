@@ -1,7 +1,7 @@
 """Parameters of a pipeline, read from its compiled file: names, types, defaults, descriptions. Needs no kfp.
 
-What has no parameter of its own travels in two that hold others: `options`, fields of `training.recipe.TrainConfig`, and
-`rules`, fields of `evaluation.gate.GateConfig`.
+What has no parameter of its own travels in three that hold others: `options`, fields of `training.recipe.TrainConfig`;
+`rules`, fields of `evaluation.gate.GateConfig`; `checks`, fields of `data.checks.config.CheckConfig`, set as `checks.NAME`.
 """
 
 from collections.abc import Mapping
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import slipway
-from slipway.config import from_text, from_value, types
+from slipway.config import configured, from_text, from_value, types
+from slipway.data.checks.config import CheckConfig
 from slipway.errors import ConfigError, unknown
-from slipway.evaluation import gate
 from slipway.evaluation.gate import GateConfig
 from slipway.training import options as training_options
 from slipway.training.recipe import TrainConfig
@@ -21,8 +21,8 @@ from slipway.training.recipe import TrainConfig
 Value = str | int | float | bool | dict[str, Any]
 SETS, OWN = "datasets", "own_data"
 """Sections of a preset: parameters for one known data set, and for the user's own data, whose difficulty nobody knows."""
-OPTIONS, RULES = "options", "rules"
-"""The parameters that hold what has none of its own: of training, of the gate."""
+OPTIONS, RULES, CHECKS = HOLDERS = "options", "rules", "checks"
+"""The parameters that hold what has none of its own: of training, of the gate, of the data's checks."""
 _TYPES: dict[str, type] = {"STRING": str, "NUMBER_INTEGER": int, "NUMBER_DOUBLE": float, "BOOLEAN": bool, "STRUCT": dict}
 
 
@@ -31,7 +31,7 @@ class Parameter:
     """One parameter of a pipeline."""
 
     type: type
-    """str, int, float or bool; of `options` and `rules`, dict."""
+    """str, int, float or bool; of HOLDERS, dict."""
     default: Value
     """Its value when neither preset nor caller gives one."""
     description: str
@@ -81,7 +81,7 @@ def resolve(family: str, *, preset: str, values: Mapping[str, str], recipe: Path
         preset: name of a preset; empty means the defaults alone.
         values: texts as they come from `--set name=value`: pipeline parameters, options of training and rules alike.
         recipe: a file, see `read_recipe`; None: there is none.
-    Returns: by name; what has no parameter of its own is in `options` or `rules`.
+    Returns: by name; what has no parameter of its own is in one of HOLDERS.
     Raises: ConfigError: an unknown family, preset or name (with the near match), a value of another type, or training
         cannot be configured so.
     """
@@ -103,7 +103,8 @@ def resolve(family: str, *, preset: str, values: Mapping[str, str], recipe: Path
         _put(resolved, name, from_text(name, text, kind, optional))
     TrainConfig(family=family, **training(family, resolved))
     own = {name: value for name, value in resolved.items() if name in types(GateConfig)}
-    gate.configured(own, resolved[RULES])
+    configured(GateConfig, {**own, **resolved[RULES]}, where="gate")
+    configured(CheckConfig, resolved[CHECKS], where=CHECKS)
     return resolved
 
 
@@ -129,11 +130,11 @@ def _apply(resolved: dict[str, Any], new: Mapping[str, Any], family: str, where:
 
 def _kind(name: str, family: str, where: str) -> tuple[type, bool]:
     """Type of a parameter or option, and whether it may be None."""
-    holders = OPTIONS, RULES
-    own = {name: (parameter.type, False) for name, parameter in parameters(family).items() if name not in holders}
+    own = {name: (parameter.type, False) for name, parameter in parameters(family).items() if name not in HOLDERS}
+    of_checks = {f"{CHECKS}.{name}": kind for name, kind in types(CheckConfig).items()}
     training = {option: types(TrainConfig)[option] for option in training_options.names(family)}
-    known: dict[str, tuple[type, bool]] = {**training, **types(GateConfig), **own}
-    if name in holders:
+    known: dict[str, tuple[type, bool]] = {**training, **types(GateConfig), **of_checks, **own}
+    if name in HOLDERS:
         raise ConfigError(f"{where}: {name} holds others; set each by its own name, such as --set ema=0.99")
     if name not in known:
         raise training_options.refuse(where, name, known, family)
@@ -144,7 +145,11 @@ def _put(resolved: dict[str, Any], name: str, value: Any) -> None:
     if name in resolved:
         resolved[name] = value
         return
-    holder = resolved[RULES if name in types(GateConfig) else OPTIONS]
+    holder = resolved[OPTIONS]
+    if name.startswith(f"{CHECKS}."):
+        holder, name = resolved[CHECKS], name.removeprefix(f"{CHECKS}.")
+    elif name in types(GateConfig):
+        holder = resolved[RULES]
     if value is None:  # the default of every option that may be None; KFP's structs take no None
         holder.pop(name, None)
     else:

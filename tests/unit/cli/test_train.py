@@ -55,7 +55,13 @@ def test_prepare_writes_what_the_pipelines_step_writes(capsys, tmp_path):
     asked = resolve("nlp", preset="quick", values={"dataset": "reviews", "size": "120"})
     named = ["dataset", "data", "size", "text_column", "label_column", "slice_columns", "seed"]
     named += ["train_fraction", "validation_fraction"]
-    direct = {"family": "nlp", "image_px": 0, "run_id": "direct", **{name: asked[name] for name in named}}
+    direct = {
+        "family": "nlp",
+        "image_px": 0,
+        "checked": tmp_path / "checked",
+        "run_id": "direct",
+        **{name: asked[name] for name in named},
+    }
     assert steps.prepare_data(out=tmp_path / "direct", **direct)["digest"] == made["digest"]
 
 

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from slipway.config import configured
 from slipway.errors import ConfigError
 from slipway.evaluation import gate, rules
 from slipway.evaluation.scores import Scores
@@ -117,6 +118,10 @@ def test_a_setting_out_of_range_is_named(field, value):
         gate.GateConfig(**{**good, field: value})
 
 
+def gated(**asked):
+    return configured(gate.GateConfig, {"min_accuracy": 0.8, "min_class_recall": 0.0} | asked, where="gate")
+
+
 def measured(**numbers):
     given = scores(900, 1000)
     found = {"size_bytes": 3_000_000, "calibration_error": 0.04, **numbers}
@@ -141,15 +146,14 @@ def test_a_rule_that_is_asked_for_passes_and_fails_by_its_threshold(setting, pas
         robustness={"corruptions": {"blur": {"accuracy": 0.7}}},
         slices=[{"slice": "camera=3", "accuracy": 0.5}, {"slice": "camera=4", "accuracy": 0.25}],
     )
-    config = {"min_accuracy": 0.8, "min_class_recall": 0.0}
-    assert gate.judge(given, gate.configured(config, {setting: passing})).verdict == "pass"
-    assert gate.judge(given, gate.configured(config, {setting: failing})).reasons == [reason]
+    assert gate.judge(given, gated(**{setting: passing})).verdict == "pass"
+    assert gate.judge(given, gated(**{setting: failing})).reasons == [reason]
 
 
 @pytest.mark.parametrize(
     ("rules_", "message"),
     [
-        ({"max_calibration_eror": 0.1}, "gate: rule: unknown 'max_calibration_eror'; did you mean 'max_calibration_error'"),
+        ({"max_calibration_eror": 0.1}, "gate: unknown 'max_calibration_eror'; did you mean 'max_calibration_error'"),
         ({"recall_floors": "yes 0.9"}, "gate.recall_floors: 'yes 0.9': write NAME=SHARE"),
         ({"recall_floors": "yes=0.9,yes=0.8"}, "gate.recall_floors: yes is given twice"),
         ({"recall_floors": "yess=0.9"}, "recall_floors: recall of class: unknown 'yess'; did you mean 'yes'"),
@@ -158,7 +162,7 @@ def test_a_rule_that_is_asked_for_passes_and_fails_by_its_threshold(setting, pas
 )
 def test_a_rule_that_cannot_be_is_refused_in_one_line(rules_, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
-        gate.judge(measured(), gate.configured({"min_accuracy": 0.8, "min_class_recall": 0.0}, rules_))
+        gate.judge(measured(), gated(**rules_))
 
 
 def test_the_verdict_tells_of_the_champion_on_the_same_items():

@@ -7,6 +7,9 @@ from html.parser import HTMLParser
 import pytest
 
 from slipway import bundle as bundles
+from slipway.config import configured
+from slipway.data.checks.check import check
+from slipway.data.checks.config import CheckConfig
 from slipway.data.prepare import PrepareConfig, prepare
 from slipway.data.raw import Item, RawData
 from slipway.evaluation import gate, scores
@@ -47,13 +50,15 @@ def material(family, base, *, dataset=None, **rules) -> Material:
     out = scores.evaluate(bundle, dataset, base / "scores", champion=champion, robustness=RobustnessConfig(max_items=8))
     scored = scores.load(out)
     asked = {"min_accuracy": 0.0, "min_class_recall": 0.0, "min_test_items": 5, "max_accuracy_drop": 1.0} | rules
+    check(dataset, CheckConfig(), base / "checked")
     return Material(
         model=f"{family}-tiny",
         run_id="run-1",
         scores=scored,
-        verdict=gate.write(base / "verdict", scored, gate.configured(asked)),
+        verdict=gate.write(base / "verdict", scored, configured(gate.GateConfig, asked, where="gate")),
         bundle=bundle,
         dataset=dataset,
+        checked=base / "checked",
         history=json.loads((checkpoint / "model.json").read_text())["history"],
         seconds=json.loads((checkpoint / "timings.json").read_text()),
     )

@@ -4,12 +4,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from slipway.bundle import Bundle
 from slipway.config import defaults, to_text
+from slipway.data.checks import report
 from slipway.data.dataset import Dataset
 from slipway.evaluation.scores import Scores
 from slipway.evaluation.summary import HEADLINES
@@ -32,6 +34,8 @@ class Material:
     """verdict.json."""
     bundle: Bundle
     dataset: Dataset
+    checked: Path
+    """What `data.checks` wrote of the data set."""
     history: Sequence[Mapping[str, Any]]
     """Of the epochs, from the checkpoint's model.json."""
     seconds: Mapping[str, Any]
@@ -87,6 +91,11 @@ class Material:
                 "confidence": float(scores.probabilities_NK[i, answer_N[i]]),
                 "true_probability": float(scores.probabilities_NK[i, scores.labels_N[i]]),
             }
+
+    @property
+    def checks(self) -> report.Report:
+        """What the checks of the data found."""
+        return report.load(self.checked)
 
     @property
     def settings(self) -> dict[str, str]:

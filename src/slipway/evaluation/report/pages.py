@@ -38,7 +38,8 @@ def report(material: Material) -> str:
     if found.get("robustness"):
         drawn["robustness"] = pictures.robustness(found["robustness"])
     mistakes = [row | _shown(row["raw"], material) for row in material.mistakes()]
-    return _rendered("report.html.j2", m=material, found=found, pictures=drawn, mistakes=mistakes)
+    sheets = {f.picture: _data_uri((material.checked / f.picture).read_bytes()) for f in material.checks.findings if f.picture}
+    return _rendered("report.html.j2", sheets=sheets, m=material, found=found, pictures=drawn, mistakes=mistakes)
 
 
 def card_markdown(material: Material) -> str:
@@ -64,7 +65,11 @@ def _shown(raw: Raw, material: Material) -> dict[str, Any]:
     image_HWC = material.bundle.preprocess.encode([raw])["image"][0]
     target = io.BytesIO()
     Image.fromarray(image_HWC[..., 0] if image_HWC.shape[2] == 1 else image_HWC).save(target, format="PNG")
-    return {"image": "data:image/png;base64," + base64.b64encode(target.getvalue()).decode()}
+    return {"image": _data_uri(target.getvalue())}
+
+
+def _data_uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def _rendered(template: str, *, escape: bool = True, **context: Any) -> str:
