@@ -136,7 +136,7 @@ def _runs(store: Store, settings: Settings, policy: Policy, needs: Needs) -> Ite
         return bool(times) and time.time() - max(times) >= patience and not local_runs.going(folder)
 
     folders = settings.home / "runs"
-    here = {p.name for p in folders.iterdir() if p.is_dir()} if folders.is_dir() else set()
+    here = {p.parent.name for p in folders.glob("*/request.json") if not files.is_scratch(p.parent.name)}
     for run_id in sorted((needs.records.keys() | here) - needs.runs):
         if not old(run_id):
             continue

@@ -110,6 +110,8 @@ class LocalStore:
         try:
             found = files.read_manifest(target).digest
         except BundleError as exc:
+            if not target.exists():  # deleted between the two looks
+                return False
             raise ConflictError(f"{target}: something is there that is no artifact; remove it or choose another key") from exc
         if found != manifest.digest:
             raise ConflictError(
