@@ -11,8 +11,10 @@ from slipway.errors import SlipwayError
 
 def app() -> typer.Typer:
     """The Typer application with every verb."""
-    from slipway.cli import (  # fmt: skip
+    from slipway.cli import (
+        backup,
         compare,
+        gc,
         generate,
         mlflow_ui,
         models,
@@ -20,6 +22,7 @@ def app() -> typer.Typer:
         prepare,
         promote,
         report,
+        restore,
         run,
         runs,
         serve,
@@ -36,7 +39,8 @@ def app() -> typer.Typer:
         help="Build, inspect and launch models: from raw data to a gated, registered, served model.",
         epilog="--debug, anywhere, shows tracebacks. Exit codes: 0 done, 1 our fault, 2 yours, 3 refused by the gate.",
     )
-    for verb in (run, prepare, train, compare, tune, options, serve, models, promote, runs, show, report, generate, mlflow_ui):
+    verbs = (run, prepare, train, compare, tune, options, serve, models, promote, runs, show, report)
+    for verb in (*verbs, gc, backup, restore, generate, mlflow_ui):
         application.command(name=verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)
     application.callback()(_options)
     return application

@@ -1,5 +1,6 @@
 """Run a compiled pipeline on this machine with KFP's own local runner."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -67,11 +68,13 @@ def run(
     started = datetime.now(UTC)
     told = progress or Console()
     log = LogReader(told)
-    try:
-        code = _follow(request, folder / "log.txt", log)
-    finally:
-        told.close()
-        shutil.rmtree(scratch, ignore_errors=True)
+    with request.open() as held:
+        fcntl.flock(held, fcntl.LOCK_SH)  # says that the run is going on; released by the kernel if we are killed
+        try:
+            code = _follow(request, folder / "log.txt", log)
+        finally:
+            told.close()
+            shutil.rmtree(scratch, ignore_errors=True)
     where = f"the log is {folder / 'log.txt'}"
     if code:
         steps = {k: v for k, v in _records(settings, run_id).items() if _since(v, started)}
@@ -82,6 +85,18 @@ def run(
         error.run_id = run_id
         raise error
     return run_id
+
+
+def going(folder: Path) -> bool:
+    """Whether the local run of a folder below `<home>/runs` is going on, on this machine."""
+    try:
+        with (folder / "request.json").open() as asked:
+            fcntl.flock(asked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
 
 
 def skipped_groups(ir: dict[str, Any], executed: set[str]) -> list[str]:

@@ -6,8 +6,10 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import stat
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -111,12 +113,56 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def discard(path: Path) -> None:
-    """Delete a directory or file such that it is there in full or not at all, even when killed."""
-    if path.exists():
-        old = _scratch_for(path, "old")
-        path.rename(old)
+def discard(path: Path, *, unless: Callable[[], bool] | None = None) -> bool:
+    """Delete a directory or file such that it is there in full or not at all, even when killed.
+
+    Args:
+        unless: asked once `path` is out of sight: True puts it back.
+    Returns: whether it is gone.
+    """
+    if not path.exists():
+        return True
+    old = _scratch_for(path, "old")
+    path.rename(old)
+    wanted = True  # put it back, too, when the question cannot be answered
+    try:
+        wanted = unless is not None and unless()
+    finally:
+        if wanted:
+            with suppress(FileExistsError):  # another writer brought it again meanwhile
+                _rename_new(old, path)
         remove(old)
+    return not wanted
+
+
+def measure(path: Path) -> tuple[int, float]:
+    """Bytes of a file or of all files below a directory, and when the newest of them was written, in seconds since 1970."""
+    stats = [path.lstat()]
+    for inside in path.rglob("*"):
+        with suppress(FileNotFoundError):  # a scratch file of somebody at work
+            stats.append(inside.lstat())
+    return sum(s.st_size for s in stats if not stat.S_ISDIR(s.st_mode)), max(s.st_mtime for s in stats)
+
+
+def leftovers(root: Path, *, older_than_s: float) -> dict[Path, int]:
+    """What killed processes left below `root`: path -> bytes.
+
+    What a process of this machine still works on is not among them. Processes of other machines that share the directory
+    cannot be seen from here: unfinished artifacts count only when nothing was written to them for `older_than_s`.
+    """
+    found: dict[Path, int] = {}
+    for folder, subfolders, names in os.walk(root):
+        scratch = [n for n in (*subfolders, *names) if is_scratch(n)]
+        subfolders[:] = [n for n in subfolders if not is_scratch(n)]
+        for path in (Path(folder) / n for n in scratch):
+            try:
+                size, newest = measure(path)
+            except FileNotFoundError:  # its owner finished meanwhile
+                continue
+            outgoing = ".old-" in path.name  # replaced or deleted: nobody waits for it, whatever its age
+            if not _owned(path) and (outgoing or time.time() - newest >= older_than_s):
+                found[path] = size
+    return found
 
 
 def is_scratch(name: str) -> bool:
@@ -226,10 +272,14 @@ def _clear_leftovers(target: Path) -> None:
     """Remove what killed processes left beside `target`; a living process, and each thread of it, keeps its own."""
     prefixes = (f".{target.name}.partial-", f".{target.name}.old-")
     for path in target.parent.iterdir():
-        if path.name.startswith(prefixes):
-            pid, _, start = path.name.rpartition("-")[0].rpartition("-")[2].partition(".")
-            if not (start and _start_time(pid) == start):
-                remove(path)
+        if path.name.startswith(prefixes) and not _owned(path):
+            remove(path)
+
+
+def _owned(path: Path) -> bool:
+    """Whether the process that made a scratch path is alive; see `_scratch_for`."""
+    pid, _, start = path.name.rpartition("-")[0].rpartition("-")[2].partition(".")
+    return bool(start) and _start_time(pid) == start
 
 
 def _start_time(pid: str) -> str:

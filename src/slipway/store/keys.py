@@ -1,7 +1,18 @@
 """Keys: the names of things below a store's root, POSIX paths such as `models/cv-digits/4f0c…`."""
 
+from dataclasses import dataclass
+
 from slipway.errors import ConfigError
 from slipway.store.files import is_scratch
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a store knows of one file."""
+
+    bytes: int
+    modified: float
+    """When it was written, in seconds since 1970, by the store's clock."""
 
 
 def checked(key: str) -> str:

@@ -2,12 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from slipway.errors import BundleError, ConfigError, ConflictError, NotFoundError, StoreError
 from slipway.store import files, keys
+from slipway.store.keys import Entry
 
 
 class LocalStore:
@@ -79,11 +80,28 @@ class LocalStore:
             found += [(relative / n).as_posix() for n in names if not files.is_scratch(n)]
         return sorted(found)
 
-    def delete(self, prefix: str) -> None:
+    def entries(self, prefix: str = "") -> dict[str, Entry]:
+        """Size and age of all files at or below the prefix."""
+        found = {}
+        for key in self.keys(prefix):
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                stat = (self.root / key).stat()
+                found[key] = Entry(stat.st_size, stat.st_mtime)
+        return found
+
+    def delete(self, prefix: str, *, unless: Callable[[], bool] | None = None) -> bool:
         """Remove everything at or below the prefix; it disappears at once, by a rename."""
         path = self.root / keys.checked(prefix)
         with self._io(prefix):
-            files.discard(path)
+            return files.discard(path, unless=unless)
+
+    def sweep(self, *, older_than_s: float, delete: bool) -> dict[str, int]:
+        """Find, and delete, what killed processes left."""
+        found = files.leftovers(self.root, older_than_s=older_than_s)
+        if delete:
+            for path in found:
+                files.remove(path)
+        return {path.relative_to(self.root).as_posix(): size for path, size in found.items()}
 
     def _holds(self, target: Path, manifest: files.Manifest) -> bool:
         """Whether exactly this artifact is at `target`. Raises: ConflictError: something else is."""
@@ -92,6 +110,8 @@ class LocalStore:
         try:
             found = files.read_manifest(target).digest
         except BundleError as exc:
+            if not target.exists():  # deleted between the two looks
+                return False
             raise ConflictError(f"{target}: something is there that is no artifact; remove it or choose another key") from exc
         if found != manifest.digest:
             raise ConflictError(

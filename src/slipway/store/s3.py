@@ -16,10 +16,13 @@ from typing import Any, TypeVar
 
 from slipway.errors import ConfigError, ConflictError, NotFoundError, StoreError
 from slipway.store import files, keys, s3_client
+from slipway.store.keys import Entry
 
 T = TypeVar("T")
 
 MARKER = ".uploading"
+DELETING_S = 900.0
+"""How long a marker of a deletion is believed. S3 cannot delete "only if unchanged": an upload in between would lose files."""
 THREADS = 4
 """Transfers at a time: the copy of a bundle is bound by the few large files in it."""
 PART_BYTES = 64 << 20
@@ -52,9 +55,12 @@ class S3Store:
         manifest = files.verify(local)
         if self._holds(key, manifest):
             return f"{self.uri}/{key}"
-        remote = self._sizes(key)
+        remote = self._objects(key)
         if remote and f"{key}/{MARKER}" not in remote:
             raise ConflictError(f"{self.uri}/{key}: something is there that is no artifact; remove it or choose another key")
+        mark = remote.get(f"{key}/{MARKER}")
+        if mark and not mark.bytes and time.time() - mark.modified < DELETING_S:
+            raise StoreError(f"{self.uri}/{key}: is being deleted (slipway gc); try again in {DELETING_S // 60:.0f} minutes")
         self.put_bytes(f"{key}/{MARKER}", manifest.digest.encode())
         for stale in remote.keys() - {f"{key}/{name}" for name in manifest.files} - {f"{key}/{MARKER}"}:
             self._remove([stale])  # of an upload of other content that was never finished
@@ -62,7 +68,7 @@ class S3Store:
         def upload(name: str) -> None:
             sha256, size = manifest.files[name]
             there = f"{key}/{name}"
-            if not (remote.get(there) == size and self._sha256(there) == sha256):
+            if not (there in remote and remote[there].bytes == size and self._sha256(there) == sha256):
                 self._put(there, lambda: (local / name).open("rb"), size, sha256)
 
         self._parallel(upload, manifest.files)
@@ -119,25 +125,55 @@ class S3Store:
 
     def keys(self, prefix: str = "") -> list[str]:
         """Keys of all objects at or below the prefix, sorted, without those of unfinished artifacts."""
-        prefix = keys.checked(prefix) if prefix else ""
-        found = set(self._sizes(prefix))
-        if not found and prefix and self._stat(prefix) is not None:
-            return [prefix]
-        marked = {k.removesuffix(MARKER) for k in found if k.endswith(f"/{MARKER}")}
-        partial = tuple(m for m in marked if m + files.MANIFEST not in found)
-        return sorted(k for k in found if not k.endswith(f"/{MARKER}") and not k.startswith(partial))
+        return sorted(self.entries(prefix))
 
-    def delete(self, prefix: str) -> None:
+    def entries(self, prefix: str = "") -> dict[str, Entry]:
+        """Size and age of all objects at or below the prefix, without those of unfinished artifacts."""
+        prefix = keys.checked(prefix) if prefix else ""
+        found = self._objects(prefix)
+        if not found and prefix and (stat := self._stat(prefix)) is not None:
+            return {prefix: Entry(stat.size, stat.last_modified.timestamp())}
+        partial = tuple(_unfinished(found))
+        return {k: e for k, e in found.items() if not k.endswith(f"/{MARKER}") and not k.startswith(partial)}
+
+    def delete(self, prefix: str, *, unless: Callable[[], bool] | None = None) -> bool:
         """Remove everything at or below the prefix; manifests first, so that no artifact is ever seen in part."""
         prefix = keys.checked(prefix)
-        found = {**self._sizes(prefix), prefix: 0}  # the prefix may be an object itself
+        found = {*self._objects(prefix), prefix}  # the prefix may be an object itself
         manifests = [k for k in found if k.endswith(f"/{files.MANIFEST}")]
         markers = [k.removesuffix(files.MANIFEST) + MARKER for k in manifests]
+        content = {k: self.get_bytes(k) for k in manifests} if unless else {}
         for marker in markers:
             self.put_bytes(marker, b"")
         self._remove(manifests)
+        wanted = True
+        try:
+            wanted = unless is not None and unless()
+        finally:
+            if wanted:
+                for key, data in content.items():
+                    self.put_bytes(key, data)
+                self._remove(markers)
+        if wanted:
+            return False
         self._remove([k for k in found if k not in manifests and not k.endswith(f"/{MARKER}")])
         self._remove({*markers, *(k for k in found if k.endswith(f"/{MARKER}"))})
+        return True
+
+    def sweep(self, *, older_than_s: float, delete: bool) -> dict[str, int]:
+        """Find, and delete, prefixes of uploads and deletions that were never finished."""
+        found = self._objects("")
+        swept: dict[str, int] = {}
+        for prefix in _unfinished(found):
+            inside = {k: e for k, e in found.items() if k.startswith(prefix)}
+            newest = max(e.modified for e in inside.values())
+            outgoing = found[prefix + MARKER].bytes == 0  # an upload's marker holds a digest
+            if outgoing or time.time() - newest >= older_than_s:
+                swept[prefix.rstrip("/")] = sum(e.bytes for e in inside.values())
+        if delete:
+            for prefix in swept:
+                self.delete(prefix)
+        return swept
 
     def _holds(self, key: str, manifest: files.Manifest) -> bool:
         """Whether exactly this artifact is there. Raises: ConflictError: another complete one is."""
@@ -154,13 +190,14 @@ class S3Store:
     def _name(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key
 
-    def _sizes(self, prefix: str) -> dict[str, int]:
-        """Key -> bytes of every object below the prefix, markers included."""
+    def _objects(self, prefix: str) -> dict[str, Entry]:
+        """Key -> size and age of every object below the prefix, markers included."""
         top = self._name(prefix) + "/" if prefix else self.prefix and self.prefix + "/"
         cut = len(self.prefix) + 1 if self.prefix else 0
 
-        def listing() -> dict[str, int]:
-            return {o.object_name[cut:]: o.size for o in self._client.list_objects(self.bucket, prefix=top, recursive=True)}
+        def listing() -> dict[str, Entry]:
+            listed = self._client.list_objects(self.bucket, prefix=top, recursive=True)
+            return {o.object_name[cut:]: Entry(o.size, o.last_modified.timestamp()) for o in listed}
 
         return self._call("list", prefix, listing)
 
@@ -236,3 +273,10 @@ class S3Store:
                     raise error from exc
             time.sleep(pause_s * random.uniform(0.5, 1.0))
             pause_s = min(2 * pause_s, 5.0)
+
+
+def _unfinished(found: Iterable[str]) -> set[str]:
+    """Prefixes, with their closing slash, that have a marker and no manifest."""
+    present = set(found)
+    marked = {k.removesuffix(MARKER) for k in present if k.endswith(f"/{MARKER}")}
+    return {m for m in marked if m + files.MANIFEST not in present}

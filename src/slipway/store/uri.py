@@ -1,10 +1,13 @@
 """From a URI to a store, and from an artifact's URI to a verified local directory."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from slipway.errors import BundleError, ConfigError, NotFoundError
 from slipway.store import files, keys, local
+from slipway.store.keys import Entry
 
 
 class Store(Protocol):
@@ -57,8 +60,25 @@ class Store(Protocol):
         """Keys of all files at or below the prefix (a path, not a fragment of a name), sorted."""
         ...
 
-    def delete(self, prefix: str) -> None:
-        """Remove everything at or below the prefix; nothing there is fine."""
+    def entries(self, prefix: str = "") -> dict[str, Entry]:
+        """Size and age of what `keys` lists."""
+        ...
+
+    def delete(self, prefix: str, *, unless: Callable[[], bool] | None = None) -> bool:
+        """Remove everything at or below the prefix; nothing there is fine. A killed call leaves an artifact whole or invisible.
+
+        Args:
+            unless: asked once the artifacts are invisible, and before anything is lost: True, or an error, puts them back.
+        Returns: whether they are gone.
+        """
+        ...
+
+    def sweep(self, *, older_than_s: float, delete: bool) -> dict[str, int]:
+        """What killed writers left and nobody sees: name -> bytes; removed where `delete` is True.
+
+        Args:
+            older_than_s: unfinished artifacts that were written to more recently may still be at work, and are left alone.
+        """
         ...
 
 
@@ -113,6 +133,7 @@ def fetch(uri: str, into: Path) -> Path:
     digest = store.manifest(key).digest
     target = into / digest
     if _valid(target, digest):
+        os.utime(target)  # in use: `slipway gc` goes by it
         return target
     damaged = target.exists()
     try:

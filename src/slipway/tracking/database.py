@@ -1,8 +1,10 @@
 """A local SQLite database for MLflow: checked at once, and made complete or not at all."""
 
 import fcntl
+import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 
 from slipway.errors import ConfigError, TrackingError
@@ -46,6 +48,45 @@ def prepare(uri: str, make_tables: Callable[[str], object]) -> None:
             connection.close()
     except (OSError, sqlite3.Error) as exc:
         raise TrackingError(f"{path}: not usable as MLflow's database ({exc}); check MLFLOW_TRACKING_URI") from exc
+
+
+def snapshot(uri: str, target: Path) -> None:
+    """Copy the database of a `sqlite:///` URI as it is at one moment, while others write to it, and check the copy.
+
+    Raises: TrackingError: there is none, or it is damaged.
+    """
+    source = Path(uri.removeprefix(PREFIX))
+    if not source.is_file():
+        raise TrackingError(f"{source}: no such database; check MLFLOW_TRACKING_URI")
+    try:
+        with closing(sqlite3.connect(source, timeout=WAIT_S)) as old, closing(sqlite3.connect(target)) as new:
+            old.backup(new)
+            found = new.execute("PRAGMA integrity_check").fetchone()[0]
+    except sqlite3.Error as exc:
+        raise TrackingError(f"{source}: cannot be copied ({exc})") from exc
+    if found != "ok":
+        raise TrackingError(f"{source}: damaged ({found}); restore it from a backup")
+
+
+def move(path: Path, places: Mapping[str, str]) -> None:
+    """Rewrite where things lie: every text of the database that is an old place, or below it, becomes the new one.
+
+    MLflow keeps absolute paths in half a dozen tables, and more with each version, so all columns of text are read.
+
+    Args:
+        places: old prefix -> new prefix, without closing slashes.
+    """
+    with closing(sqlite3.connect(path)) as connection, connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            columns = connection.execute(f'PRAGMA table_info("{table}")').fetchall()
+            for column in (c[1] for c in columns if re.match("VARCHAR|TEXT|CHAR", c[2], re.IGNORECASE)):
+                for old, new in places.items():
+                    connection.execute(
+                        f'UPDATE "{table}" SET "{column}" = ? || substr("{column}", ?) '
+                        f'WHERE "{column}" = ? OR substr("{column}", 1, ?) = ?',
+                        (new, len(old) + 1, old, len(old) + 1, f"{old}/"),
+                    )
 
 
 def _has_content(path: Path) -> bool:

@@ -4,6 +4,7 @@ A version's truth is in its tags and in the store; MLflow's own `source` points 
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +18,7 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 OURS = "slipway"
 """Tag of the registered models that Slipway made; others of a shared server are not shown."""
 URI, DIGEST, BUNDLE, ACCURACY = "slipway.release_uri", "slipway.release_digest", "slipway.bundle_digest", "slipway.accuracy"
+RETIRED = "slipway.retired"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +39,8 @@ class ModelVersion:
     """On the test split, in [0, 1]; None where it was not given."""
     created: datetime
     """UTC."""
+    retired: bool = False
+    """`retire` is about to delete it: nothing may point an alias at it any more."""
 
 
 def names(*, settings: Settings | None = None) -> list[str]:
@@ -121,7 +125,7 @@ def register(
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", name):
         raise ConfigError(f"model name '{name}': must be at most 128 characters of a-z, A-Z, 0-9, '.', '_' and '-'")
     known = _versions(name, settings) or []
-    version = next((v for v in known if v.release_digest == release_digest), None)
+    version = next((v for v in known if v.release_digest == release_digest and not v.retired), None)
     if version is not None and CHAMPION in version.aliases:
         return version
     now = next((v for v in known if CHAMPION in v.aliases), None)
@@ -132,21 +136,70 @@ def register(
     number = (
         version.version if version else _create(name, release_uri, release_digest, bundle_digest, run_id, accuracy, settings)
     )
-    client.call(settings, lambda c: c.set_registered_model_alias(name, CHALLENGER, str(number)))
+    before = next((v for v in known if CHALLENGER in v.aliases), None)
+    _point(name, CHALLENGER, number, before, settings)
     return resolve(f"{name}:{number}", settings=settings)
 
 
 def promote(name: str, version: int | None = None, *, settings: Settings | None = None) -> ModelVersion:
     """Make a version (by default the challenger) the champion; the one before keeps no alias.
 
-    Raises: NotFoundError: no such model or version, or no challenger.
+    Raises:
+        NotFoundError: no such model or version, or no challenger.
+        ConflictError: `slipway gc` is deleting that version.
     """
     settings = settings or settings_module.load()
     chosen = resolve(f"{name}@{CHALLENGER}" if version is None else f"{name}:{version}", settings=settings)
-    client.call(settings, lambda c: c.set_registered_model_alias(name, CHAMPION, str(chosen.version)))
+    _point(name, CHAMPION, chosen.version, champion(name, settings=settings), settings)
     if CHALLENGER in chosen.aliases:
         client.call(settings, lambda c: c.delete_registered_model_alias(name, CHALLENGER))
     return resolve(f"{name}:{chosen.version}", settings=settings)
+
+
+def retire(name: str, version: int, *, settings: Settings | None = None) -> bool:
+    """Delete a version that no alias points at; a killed call leaves it retired, and can be repeated.
+
+    MLflow deletes a version together with its aliases, without asking. So the tag comes first and the aliases are read
+    after it, while whoever sets an alias reads the tag after that (`_point`): of two at once, one sees the other.
+
+    Returns: whether it is gone: False when it has an alias.
+    """
+    settings = settings or settings_module.load()
+
+    def now() -> ModelVersion | None:
+        return next((v for v in _versions(name, settings) or [] if v.version == version), None)
+
+    found = now()
+    if found is None:
+        return True
+    if found.aliases:
+        return False
+    client.call(settings, lambda c: c.set_model_version_tag(name, str(version), RETIRED, "true"))
+    if (found := now()) and found.aliases:
+        client.call(settings, lambda c: c.delete_model_version_tag(name, str(version), RETIRED))
+        return False
+    with suppress(NotFoundError):  # another one was quicker
+        client.call(settings, lambda c: c.delete_model_version(name, str(version)))
+    return True
+
+
+def _point(name: str, alias: str, version: int, before: ModelVersion | None, settings: Settings) -> None:
+    """Point an alias at a version that stays.
+
+    Raises: ConflictError: the version is being deleted (see `retire`); the alias points where it did before.
+    """
+    gone = ConflictError(f"model {name}: version {version} is being deleted by slipway gc; choose another, or register again")
+    try:
+        client.call(settings, lambda c: c.set_registered_model_alias(name, alias, str(version)))
+    except NotFoundError as exc:
+        raise gone from exc
+    if any(v.version == version and not v.retired for v in _versions(name, settings) or []):
+        return
+    if before is None:
+        client.call(settings, lambda c: c.delete_registered_model_alias(name, alias))
+    elif before.version != version:
+        client.call(settings, lambda c: c.set_registered_model_alias(name, alias, str(before.version)))
+    raise gone
 
 
 def _create(name: str, uri: str, digest: str, bundle: str, run_id: str, accuracy: float | None, settings: Settings) -> int:
@@ -209,4 +262,5 @@ def _version(found: Any, aliases: list[str]) -> ModelVersion:
         run_id=tags[runs.TAG],
         accuracy=float(tags[ACCURACY]) if ACCURACY in tags else None,
         created=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
+        retired=RETIRED in tags,
     )

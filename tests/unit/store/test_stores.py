@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from slipway.errors import BundleError, ConfigError, ConflictError, NotFoundError
+from slipway.errors import BundleError, ConfigError, ConflictError, NotFoundError, StoreError
 from slipway.store import files
+from slipway.store.local import LocalStore
 from slipway.store.uri import fetch, open_store
 from tests.helpers.artifacts import CONTENT
 
@@ -105,6 +106,58 @@ def test_store_delete_removes_the_prefix_and_nothing_beside_it(store, make_artif
     assert not store.exists("x/1")
     assert {k.split("/")[1] for k in store.keys("x")} == {"10"}
     store.put_dir(make_artifact("other", {"a": b"b"}), "x/1")
+
+
+def test_what_is_deleted_is_invisible_when_asked_about_and_put_back_when_wanted(store, make_artifact, tmp_path):
+    store.put_dir(make_artifact(), "x/1")
+    before = store.entries("x")
+    assert {k: e.bytes for k, e in before.items()} == {f"x/1/{n}": len(c) for n, c in CONTENT.items()} | {
+        f"x/1/{files.MANIFEST}": before[f"x/1/{files.MANIFEST}"].bytes
+    }
+    seen = []
+
+    def wanted() -> bool:
+        seen.append((store.exists("x/1"), store.keys("x")))
+        return True
+
+    def broken() -> bool:
+        raise NotFoundError("nobody answers")
+
+    assert store.delete("x/1", unless=wanted) is False
+    assert seen == [(False, [])]
+    with pytest.raises(NotFoundError):
+        store.delete("x/1", unless=broken)
+    assert store.keys("x") == sorted(before)
+    assert contents(store.get_dir("x/1", tmp_path / "got")) == contents(tmp_path / "made/artifact")
+    assert store.delete("x/1", unless=lambda: False) is True
+    assert (store.keys(), store.sweep(older_than_s=0, delete=True)) == ([], {})
+
+
+def test_sweep_takes_what_killed_writers_left_and_nothing_else(store, make_artifact, tmp_path):
+    store.put_dir(make_artifact(), "x/1")
+    if isinstance(store, LocalStore):
+        left = [store.root / "x/.2.partial-999999999.1-0", store.root / "x/.3.old-999999999.1-0"]
+        for folder in left:
+            folder.mkdir()
+            (folder / "weights").write_bytes(b"12345")
+        with files.atomic_dir(store.root / "x/4"):  # somebody at work
+            unfinished = store.sweep(older_than_s=3600, delete=False)
+            every = store.sweep(older_than_s=0, delete=True)
+        names = [p.relative_to(store.root).as_posix() for p in left]
+    else:
+        store.put_bytes("x/2/.uploading", b"digest")
+        store.put_bytes("x/3/.uploading", b"")  # a deletion
+        for name in ("x/2/weights", "x/3/weights"):
+            store.put_bytes(name, b"12345")
+        with pytest.raises(StoreError, match=r"x/3: is being deleted .*; try again in 15 minutes"):
+            store.put_dir(make_artifact(), "x/3")
+        unfinished, every = store.sweep(older_than_s=3600, delete=False), store.sweep(older_than_s=0, delete=True)
+        names = ["x/2", "x/3"]
+    assert list(unfinished) == names[1:], "an unfinished one may still be at work"
+    assert sorted(every) == names
+    assert min(every.values()) >= 5
+    assert store.sweep(older_than_s=0, delete=False) == {}
+    assert store.manifest("x/1")
 
 
 @pytest.mark.parametrize("key", ["", "/etc", "a//b", "../x", "a/../../x", "a/.", ".x.partial-1", "a\0b"])
