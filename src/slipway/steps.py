@@ -295,18 +295,24 @@ def register_model(*, bundle: Path, scores: Path, verdict: Path, model_name: str
         name = model_name or _model_name(bundles.load(bundle))
         with _release(bundle, judged, inputs, settings) as release:
             digest = files.read_manifest(release).digest
-            uri = store.put_dir(release, f"models/{name}/{digest}")
-        for kind, path in {"scores": scores, "verdict": verdict}.items():
-            store.put_dir(path, f"evaluations/{inputs['bundle']}/{kind}-{inputs[kind]}")
-        version = registry.register(
-            name,
-            release_uri=uri,
-            release_digest=digest,
-            bundle_digest=inputs["bundle"],
-            run_id=_run_id(run_id),
-            accuracy=_read_json(scores / "metrics.json")["accuracy"],
-            expected_champion=judged["champion"] or None,
-        )
+            below = f"evaluations/{inputs['bundle']}"
+            parts = {
+                f"models/{name}/{digest}": release,
+                f"{below}/scores-{inputs['scores']}": scores,
+                f"{below}/verdict-{inputs['verdict']}": verdict,
+            }
+            uri, *_ = [store.put_dir(path, key) for key, path in parts.items()]
+            version = registry.register(
+                name,
+                release_uri=uri,
+                release_digest=digest,
+                bundle_digest=inputs["bundle"],
+                run_id=_run_id(run_id),
+                accuracy=_read_json(scores / "metrics.json")["accuracy"],
+                expected_champion=judged["champion"] or None,
+            )
+            for key, path in parts.items():  # gc may just have taken what was old and not yet registered
+                store.put_dir(path, key)
         if promote:
             version = registry.promote(name, version.version)
         finish(_run_id(run_id))
