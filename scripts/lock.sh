@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Resolve every dependency once and write the locks: names, versions and hashes, no addresses.
+# Resolve every dependency once and write the locks: names, versions and hashes, no addresses. Versions that are locked stay
+# where they can; LOCK_UPGRADE=1 takes the newest of everything.
 #   requirements-torch.lock   torch and what only it needs (or take another build: SLIPWAY_TORCH_INDEX)
 #   requirements.lock         what a run needs besides torch
 #   requirements-dev.lock     what the tests and checks need besides
@@ -10,6 +11,9 @@ command -v uv >/dev/null || { echo "lock: uv is needed (pip install uv)" >&2; ex
 scratch=$(mktemp -d); trap 'rm -rf "$scratch"' EXIT
 compile() { uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate "$@"; }
 
+if [ -z "${LOCK_UPGRADE:-}" ]; then  # uv keeps the versions of the file that it writes to
+  sed -nE 's/^([a-z0-9._-]+==[^\\]*[^\\ ]) *\\?$/\1/p' requirements*.lock | sort -u >"$scratch/full.txt"
+fi
 uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra dev pyproject.toml -o "$scratch/full.txt"
 printf 'torch\ntorchvision\n' >"$scratch/torch.in"
 compile -c "$scratch/full.txt" "$scratch/torch.in" -o requirements-torch.lock

@@ -128,14 +128,15 @@ def calibration_error(
     """Expected calibration error [R]: |accuracy - confidence| of each bin, weighed by its share of the items.
 
     Args:
+        right_N: whether each answer is right; [R, N] for several outcomes of the same confidences.
         weights_RN: as in `threshold_counts`.
     """
     gap_N: NDArray[np.float64] = right_N - confidence_N.astype(np.float64)
-    weights_RN = np.ones((1, len(gap_N))) if weights_RN is None else weights_RN
+    weights_RN = np.ones((1, len(confidence_N))) if weights_RN is None else weights_RN
     bin_N = confidence_bins(confidence_N, bins)
     order_N = np.argsort(bin_N, kind="stable")
     first_B = np.flatnonzero(np.diff(bin_N[order_N], prepend=-1))
-    gaps_RB = np.add.reduceat(weights_RN[:, order_N] * gap_N[order_N], first_B, axis=1)
+    gaps_RB = np.add.reduceat(weights_RN[:, order_N] * gap_N[..., order_N], first_B, axis=1)
     return np.asarray(np.abs(gaps_RB).sum(axis=1) / weights_RN.sum(axis=1))
 
 

@@ -112,13 +112,21 @@ def test_a_calibrated_models_error_interval_reaches_zero():
     """Labels drawn from the probabilities: the true error is 0, what is found above it is chance."""
     rng = np.random.default_rng(1)
     reached = 0
-    for _ in range(40):
+    for _ in range(60):
         share = rng.uniform(0.5, 1, 400)
         labels = (rng.random(400) > share).astype(int)
         probabilities = np.stack([share, 1 - share], axis=1).astype(np.float32)
         found = summarise(labels, probabilities)
-        reached += resampled(labels, probabilities, found)["calibration_error_low"] <= 0.01
-    assert reached >= 34
+        reached += resampled(labels, probabilities, found)["calibration_error_low"] == 0
+    assert reached / 60 >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 60)
+
+
+def test_an_overconfident_models_error_interval_stays_above_zero():
+    labels, probabilities = answers(600, 3, seed=5)
+    sharp = probabilities.astype(np.float64) ** 4
+    sharp = (sharp / sharp.sum(axis=1, keepdims=True)).astype(np.float32)
+    found = summarise(labels, sharp)
+    assert 0.05 < resampled(labels, sharp, found)["calibration_error_low"] < found["calibration_error"]
 
 
 def test_wilson_is_scipys():
