@@ -14,8 +14,8 @@ RESAMPLES = 1000
 CHUNK = 2_000_000
 """Weights that are held at once: 8 MB."""
 
-Interval = tuple[float, float] | tuple[None, None]
-"""Lower and upper bound; None where the items show no spread, so that resampling them says nothing."""
+Interval = tuple[float | None, float | None]
+"""Lower and upper bound; both None where the items show no spread, so that resampling them says nothing."""
 
 
 def mean_of_proportions(successes: Sequence[int], totals: Sequence[int]) -> Interval:

@@ -127,10 +127,8 @@ def _error_interval(error_R: NDArray[np.floating], found: float, confidence_N: N
     basic interval alone reached 0 in 120 of 200 models that were calibrated.
     """
     low, high = intervals.basic(error_R, found)
-    rng = np.random.default_rng(0)
-    drawn = [
-        metrics.calibration_error(rng.random((1, len(confidence_N))) < confidence_N, confidence_N)[0] for _ in range(DRAWS)
-    ]
+    rng, count = np.random.default_rng(0), len(confidence_N)
+    drawn = [metrics.calibration_error(rng.random((1, count)) < confidence_N, confidence_N)[0] for _ in range(DRAWS)]
     return (0.0 if low is not None and found <= np.quantile(drawn, 0.95) else low), high
 
 
