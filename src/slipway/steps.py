@@ -6,21 +6,18 @@ record (`runs/<run id>/<step>.json` in the store) and leaves a complete output d
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from slipway import bundle as bundles
 from slipway import settings as settings_
 from slipway.config import configured
-from slipway.errors import ConfigError, ConflictError, GateRefusedError, TrackingError
-from slipway.runs.record import StepRecord, step_record
+from slipway.errors import ConfigError, ConflictError, GateRefusedError
+from slipway.runs.step import name_of, recorded, scratch, tracked
 from slipway.store import files
 from slipway.store.uri import fetch, open_store
-
-if TYPE_CHECKING:
-    from slipway.tracking.runs import Run
 
 Scalars = dict[str, Any]
 
@@ -63,7 +60,7 @@ def prepare_data(
 
     settings, check_config = settings_.load(), configured(CheckConfig, checks or {}, where="checks")
     parameters = {"family": family, "dataset": dataset, "data": data, "size": size, "image_px": image_px, "seed": seed}
-    with _recorded("prepare_data", run_id, {}, parameters) as record:
+    with recorded("prepare_data", run_id, {}, parameters) as record:
         config = PrepareConfig(
             family=family,
             image_px=image_px,
@@ -130,9 +127,9 @@ def train(
         run_training()
         return {}
     inputs = {"dataset": files.read_manifest(dataset).digest}
-    with _recorded("train", run_id, inputs, asked) as record:
+    with recorded("train", run_id, inputs, asked) as record:
         name = model_name or _default_name(prepared.family, prepared.name)
-        with _tracked(run_id, name) as run:
+        with tracked(run_id, name) as run:
             run.log_params({**asked, "data": prepared.name, "data_fingerprint": prepared.fingerprint})
             with EpochLog(run) as log:
                 run_training(on_epoch=log)
@@ -152,7 +149,7 @@ def export_onnx(*, checkpoint: Path, dataset: Path, out: Path, run_id: str) -> S
     from slipway.export.onnx import export
 
     inputs = {"checkpoint": files.read_manifest(checkpoint).digest, "dataset": files.read_manifest(dataset).digest}
-    with _recorded("export_onnx", run_id, inputs, {}) as record:
+    with recorded("export_onnx", run_id, inputs, {}) as record:
         export(checkpoint, Dataset.load(dataset), out)
         meta = _read_json(out / "bundle.json")
         record.outputs["bundle"] = files.read_manifest(out).digest
@@ -175,7 +172,7 @@ def evaluate(*, bundle: Path, dataset: Path, model_name: str, out: Path, run_id:
 
     settings = settings_.load()
     inputs = {"bundle": files.read_manifest(bundle).digest, "dataset": files.read_manifest(dataset).digest}
-    with _recorded("evaluate", run_id, inputs, {"model_name": model_name}) as record:
+    with recorded("evaluate", run_id, inputs, {"model_name": model_name}) as record:
         loaded, prepared = bundles.load(bundle, threads=settings.threads), Dataset.load(dataset)
         name = model_name or _model_name(loaded)
         current = registry.champion(name)
@@ -190,7 +187,7 @@ def evaluate(*, bundle: Path, dataset: Path, model_name: str, out: Path, run_id:
         record.results["model"] = name
         told = ("accuracy", "accuracy_low", "accuracy_high", "n", *HEADLINES)
         record.metrics.update({name: summary[name] for name in told if summary[name] is not None})
-        with _tracked(run_id, name) as run:
+        with tracked(run_id, name) as run:
             run.log_metrics({f"test_{k}": v for k, v in record.metrics.items()})
             run.log_files(out, "evaluation")
         return summary
@@ -226,14 +223,14 @@ def gate(
 
     config = configured(gates.GateConfig, {**fields, **(rules or {})}, where="gate")
     settings = settings_.load()
-    with _recorded("gate", run_id, {"scores": files.read_manifest(scores).digest}, {}) as record:
+    with recorded("gate", run_id, {"scores": files.read_manifest(scores).digest}, {}) as record:
         scored, loaded = scores_.load(scores), bundles.load(bundle, threads=settings.threads)
         verdict = gates.write(out, scored, config)
         record.outputs["verdict"] = files.read_manifest(out).digest
         record.results.update({"verdict": verdict["verdict"], "reasons": verdict["reasons"]})
         material = Material(
             model=model_name or _model_name(loaded),
-            run_id=_run_id(run_id),
+            run_id=name_of(run_id),
             scores=scored,
             verdict=verdict,
             bundle=loaded,
@@ -242,13 +239,13 @@ def gate(
             history=_read_json(checkpoint / "model.json")["history"],
             seconds=_read_json(checkpoint / "timings.json"),
         )
-        with _scratch(settings) as folder:
+        with scratch() as folder:
             pages.write(folder / "report", material)
             files.write_bytes(page, (folder / "report" / pages.REPORT).read_bytes())
             digest = files.read_manifest(folder / "report").digest
             key = f"evaluations/{loaded.digest}/report-{digest}"
             record.results["report"] = open_store(settings.store).put_dir(folder / "report", key)
-            with _tracked(run_id, material.model) as run:
+            with tracked(run_id, material.model) as run:
                 run.log_files(folder / "report", "report")
         return str(verdict["verdict"])
 
@@ -260,8 +257,8 @@ def refuse(*, verdict: Path, run_id: str) -> NoReturn:
     """
     from slipway.tracking.runs import finish
 
-    with _recorded("refuse", run_id, {"verdict": files.read_manifest(verdict).digest}, {}):
-        finish(_run_id(run_id), "FAILED")
+    with recorded("refuse", run_id, {"verdict": files.read_manifest(verdict).digest}, {}):
+        finish(name_of(run_id), "FAILED")
         reasons = _read_json(verdict / "verdict.json")["reasons"]
         raise GateRefusedError(f"refused by the gate: {'; '.join(reasons)}")
     raise AssertionError("unreachable: the block above raises")
@@ -286,14 +283,14 @@ def register_model(*, bundle: Path, scores: Path, verdict: Path, model_name: str
         name: files.read_manifest(path).digest
         for name, path in {"bundle": bundle, "scores": scores, "verdict": verdict}.items()
     }
-    with _recorded("register_model", run_id, inputs, {"model_name": model_name, "promote": promote}) as record:
+    with recorded("register_model", run_id, inputs, {"model_name": model_name, "promote": promote}) as record:
         if judged["verdict"] != "pass" or judged["bundle"] != inputs["bundle"] or judged["scores"] != inputs["scores"]:
             raise ConflictError(
                 "register_model: the verdict is not a pass for this bundle and these scores; run the gate again"
             )
         store = open_store(settings.store)
         name = model_name or _model_name(bundles.load(bundle))
-        with _release(bundle, judged, inputs, settings) as release:
+        with _release(bundle, judged, inputs) as release:
             digest = files.read_manifest(release).digest
             below = f"evaluations/{inputs['bundle']}"
             parts = {
@@ -307,7 +304,7 @@ def register_model(*, bundle: Path, scores: Path, verdict: Path, model_name: str
                 release_uri=uri,
                 release_digest=digest,
                 bundle_digest=inputs["bundle"],
-                run_id=_run_id(run_id),
+                run_id=name_of(run_id),
                 accuracy=_read_json(scores / "metrics.json")["accuracy"],
                 expected_champion=judged["champion"] or None,
             )
@@ -315,7 +312,7 @@ def register_model(*, bundle: Path, scores: Path, verdict: Path, model_name: str
                 store.put_dir(path, key)
         if promote:
             version = registry.promote(name, version.version)
-        finish(_run_id(run_id))
+        finish(name_of(run_id))
         record.outputs["release"] = digest
         record.results.update({"model": name, "version": version.version, "uri": uri, "aliases": list(version.aliases)})
         return uri
@@ -339,7 +336,7 @@ def deploy_model(*, release: str, dataset: Path, scores: Path, model_name: str, 
     path = fetch(release, settings.home / "cache")
     loaded = bundles.load(path)
     name = model_name or _model_name(loaded)
-    with _recorded("deploy_model", run_id, {"release": files.read_manifest(path).digest}, {"namespace": namespace}) as record:
+    with recorded("deploy_model", run_id, {"release": files.read_manifest(path).digest}, {"namespace": namespace}) as record:
         expected = scores_.load(scores).probabilities_NK
         report = serve_and_compare(str(path), name, Dataset.load(dataset).raw("test"), expected)
         endpoint = f"http://127.0.0.1:8080/v2/models/{name}/infer"  # where `slipway serve` has it
@@ -361,53 +358,16 @@ def deploy_model(*, release: str, dataset: Path, scores: Path, model_name: str, 
 
 
 @contextmanager
-def _release(bundle: Path, judged: Scalars, digests: dict[str, str], settings: settings_.Settings) -> Iterator[Path]:
+def _release(bundle: Path, judged: Scalars, digests: dict[str, str]) -> Iterator[Path]:
     """The bundle's files and release.json in one complete directory."""
     import shutil
 
-    with _scratch(settings) as folder:
+    with scratch() as folder:
         target = folder / "release"
         with files.atomic_dir(target) as inside:
             shutil.copytree(bundle, inside, dirs_exist_ok=True, ignore=shutil.ignore_patterns(files.MANIFEST))
             files.write_json(inside / bundles.RELEASE, {**digests, "variant": judged["variant"]})
         yield target
-
-
-@contextmanager
-def _scratch(settings: settings_.Settings) -> Iterator[Path]:
-    """A folder for what goes to the store."""
-    import tempfile
-
-    cache = settings.home / "cache"
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache, prefix=".step-") as folder:
-        yield Path(folder)
-
-
-@contextmanager
-def _recorded(step: str, run_id: str, inputs: dict[str, str], parameters: Scalars) -> Iterator[StepRecord]:
-    store = open_store(settings_.load().store)
-    with step_record(store, _run_id(run_id), step, inputs=inputs, parameters=parameters) as record:
-        yield record
-
-
-@contextmanager
-def _tracked(run_id: str, name: str) -> Iterator["Run"]:
-    """The MLflow run of this pipeline run; marked failed when the block raises, and taken up again by a retry."""
-    from slipway.tracking.runs import finish, open_run
-
-    try:
-        with open_run(_run_id(run_id), name=name) as run:
-            yield run
-    except Exception:
-        with suppress(TrackingError):  # what went wrong is what the caller must hear
-            finish(_run_id(run_id), "FAILED")
-        raise
-
-
-def _run_id(run_id: str) -> str:
-    """The local runner names the run by SLIPWAY_RUN_ID; on a cluster it is KFP's id."""
-    return settings_.load().run_id or run_id
 
 
 def _default_name(family: str, data_name: str) -> str:
