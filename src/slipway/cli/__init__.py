@@ -13,10 +13,14 @@ def app() -> typer.Typer:
     """The Typer application with every verb."""
     from slipway.cli import (  # fmt: skip
         compare,
+        evaluate,
+        explore,
+        export,
         generate,
         mlflow_ui,
         models,
         options,
+        predict,
         prepare,
         promote,
         report,
@@ -36,7 +40,8 @@ def app() -> typer.Typer:
         help="Build, inspect and launch models: from raw data to a gated, registered, served model.",
         epilog="--debug, anywhere, shows tracebacks. Exit codes: 0 done, 1 our fault, 2 yours, 3 refused by the gate.",
     )
-    for verb in (run, prepare, train, compare, tune, options, serve, models, promote, runs, show, report, generate, mlflow_ui):
+    verbs = (run, prepare, train, export, evaluate, predict, explore, compare, tune, options, serve, models, promote, runs)
+    for verb in (*verbs, show, report, generate, mlflow_ui):
         application.command(name=verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)
     application.callback()(_options)
     return application

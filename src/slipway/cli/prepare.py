@@ -1,11 +1,11 @@
 """`slipway prepare`: a data set as training reads it, by the same step as in a pipeline."""
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from slipway.cli.flags import AsJson, LabelColumn, TextColumn
+from slipway.cli.flags import AsJson, LabelColumn, OfData, TextColumn
 
 Option = typer.Option
 
@@ -17,10 +17,7 @@ def command(
     out: Annotated[str, Option("--out", "-o", metavar="DIR|URI", help="A new folder, or s3://bucket/path.")],
     family: Annotated[str, Option(help="cv, defect or nlp; a known data set has one of its own.")] = "",
     preset: Annotated[str, Option(help="Whose image size and data settings, as for `slipway run`.")] = "quick",
-    set_: Annotated[
-        list[str] | None,
-        Option("--set", metavar="KEY=VALUE", help="size, image_px, train_fraction, validation_fraction, seed; repeatable."),
-    ] = None,
+    set_: OfData = None,
     text_column: TextColumn = "",
     label_column: LabelColumn = "",
     as_json: AsJson = False,
@@ -30,21 +27,15 @@ def command(
     from slipway import steps
     from slipway.cli.output import placed, run_id
     from slipway.cli.pairs import pairs
+    from slipway.cli.prepared import asked_of
     from slipway.data.dataset import META
-    from slipway.data.sources import ASKED, family_of, parameters_of
-    from slipway.errors import ConfigError, unknown
-    from slipway.runs.parameters import resolve
+    from slipway.data.sources import family_of, parameters_of
     from slipway.store.uri import locate
 
     settings = settings_.load()
     given = parameters_of(source, text_column=text_column, label_column=label_column)
     family = family or family_of(source)
-    chosen = pairs(set_) | given
-    if useless := [name for name in chosen if name not in ASKED]:
-        raise ConfigError(unknown("prepare: --set", useless[0], set(ASKED) - {"dataset", "data"}))
-    resolved = resolve(family, preset=preset, values=chosen)
-    asked: dict[str, Any] = {"image_px": 0, "text_column": "", "label_column": ""}
-    asked |= {name: resolved[name] for name in ASKED if name in resolved}
+    asked = asked_of(family, preset=preset, values=pairs(set_) | given, verb="prepare")
     run = run_id("prepare", family, asked, out)
     with placed(out, holds=META, settings=settings) as (path, uri):
         made = steps.prepare_data(family=family, out=path, run_id=run, **asked)
