@@ -43,12 +43,14 @@ def find(text: str, settings: Settings) -> Reference:
 
     try:
         version = registry.resolve(text, settings=settings)
-    except NotFoundError:
-        if not registry.names(settings=settings):
-            exc = NotFoundError(f"model '{text}': no model is registered yet; make one: slipway run cv")
+    except NotFoundError as exc:
+        if registry.names(settings=settings):
+            said = str(exc)
+        else:
+            said = f"model '{text}': no model is registered yet; make one: slipway run cv"
         if Path(text).is_dir():
-            exc = NotFoundError(f"{exc}; the folder {text} has no {files.MANIFEST}, so it is no bundle either")
-        raise exc from None
+            said += f"; the folder {text} has no {files.MANIFEST}, so it is no bundle either"
+        raise NotFoundError(said) from exc
     return Reference(name=version.name, version=version.version, source=version.release_uri)
 
 

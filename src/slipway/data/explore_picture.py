@@ -17,9 +17,11 @@ MAX_CLASSES = 20
 """Classes shown: the largest ones; more would be too small to see."""
 SAMPLES = 10
 """Images of a class."""
+MAX_CURVES = 8
+"""Classes whose lengths get a curve: the first ones."""
 TEXTS = 2
 """Texts of a class."""
-COLUMNS = 125
+COLUMNS = 115
 """Characters of a line of a sample text."""
 TEXT_LINES = 3
 
@@ -57,7 +59,7 @@ def _classes(axes: Any, dataset: Dataset, shown: Sequence[str]) -> None:
         start_K += counts_K
     for k, total in enumerate(start_K):
         axes.annotate(f"{total:,}", (total, k), (3, 0), textcoords="offset points", va="center", fontsize=8)
-    axes.set_yticks(range(len(shown)), [textwrap.shorten(name, 24, placeholder="…") for name in shown])
+    axes.set_yticks(range(len(shown)), [_short(name, 24) for name in shown])
     axes.set(xlabel="items", xlim=(0, max(1, 1.18 * start_K.max())))
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.invert_yaxis()
@@ -80,7 +82,7 @@ def _images(panel: Any, dataset: Dataset, shown: Sequence[str]) -> None:
             sheet[top : top + height, start : start + width] = images_NHWC[i]
     axes.imshow(sheet.squeeze(axis=2) if channels == 1 else sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     centres = [row * (height + gap) + height / 2 for row in range(len(shown))]
-    axes.set_yticks(centres, [textwrap.shorten(name, 24, placeholder="…") for name in shown])
+    axes.set_yticks(centres, [_short(name, 24) for name in shown])
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -97,9 +99,9 @@ def _texts(panel: Any, dataset: Dataset, shown: Sequence[str]) -> None:
     lengths, samples = panel.subplots(2, 1, height_ratios=(1, max(1.0, 0.55 * len(shown))))
     low, high = int(lengths_N.min()), int(lengths_N.max()) + 1
     edges = np.unique((np.geomspace if high > 20 * low else np.linspace)(low, high, 25).round())
-    for name in shown[:10]:
+    for name in shown[:MAX_CURVES]:
         chosen = lengths_N[labels_N == dataset.labels.index(name)]
-        lengths.hist(chosen, bins=edges, histtype="step", label=textwrap.shorten(name, 24, placeholder="…"))
+        lengths.hist(chosen, bins=edges, histtype="step", label=_short(name, 24))
     lengths.set(xlabel="words", ylabel="texts")
     if high > 20 * low:
         lengths.set_xscale("log")
@@ -107,10 +109,10 @@ def _texts(panel: Any, dataset: Dataset, shown: Sequence[str]) -> None:
         lengths.xaxis.set_minor_locator(NullLocator())
     lengths.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     lengths.set_title(f"length, of {split}", fontsize=8)
-    lengths.legend(frameon=False, fontsize=7)
+    lengths.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1.05))
     lines = []
     for name in shown:
-        lines.append(f"{textwrap.shorten(name, 60, placeholder='…')}:")
+        lines.append(f"{_short(name, 60)}:")
         for i in np.flatnonzero(labels_N == dataset.labels.index(name))[:TEXTS]:
             lines += textwrap.wrap(
                 "".join(c if c.isprintable() else " " for c in texts[i]), COLUMNS, max_lines=TEXT_LINES, placeholder=" …",
@@ -118,6 +120,10 @@ def _texts(panel: Any, dataset: Dataset, shown: Sequence[str]) -> None:
             )  # fmt: skip
     samples.text(0, 1, "\n".join(lines), va="top", fontsize=7.5, transform=samples.transAxes)
     samples.set_axis_off()
+
+
+def _short(name: str, width: int) -> str:
+    return name if len(name) <= width else name[: width - 1] + "…"
 
 
 def _fullest(dataset: Dataset) -> str:
