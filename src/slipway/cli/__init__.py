@@ -2,35 +2,22 @@
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 import typer
 
 from slipway.cli.exits import exit_code
 from slipway.errors import SlipwayError
 
+VERBS = (
+    "run", "prepare", "train", "export", "evaluate", "predict", "explore", "compare", "tune", "options", "serve",
+    "models", "promote", "runs", "show", "report", "gc", "backup", "restore", "generate", "mlflow_ui",
+)  # fmt: skip
+"""In the order of `--help`; each is a file here with a function `command`."""
+
 
 def app() -> typer.Typer:
     """The Typer application with every verb."""
-    from slipway.cli import (
-        backup,
-        compare,
-        gc,
-        generate,
-        mlflow_ui,
-        models,
-        options,
-        prepare,
-        promote,
-        report,
-        restore,
-        run,
-        runs,
-        serve,
-        show,
-        train,
-        tune,
-    )
-
     application = typer.Typer(
         no_args_is_help=True,
         add_completion=False,
@@ -39,9 +26,8 @@ def app() -> typer.Typer:
         help="Build, inspect and launch models: from raw data to a gated, registered, served model.",
         epilog="--debug, anywhere, shows tracebacks. Exit codes: 0 done, 1 our fault, 2 yours, 3 refused by the gate.",
     )
-    verbs = (run, prepare, train, compare, tune, options, serve, models, promote, runs, show, report)
-    for verb in (*verbs, gc, backup, restore, generate, mlflow_ui):
-        application.command(name=verb.__name__.rpartition(".")[2].replace("_", "-"))(verb.command)
+    for verb in VERBS:
+        application.command(name=verb.replace("_", "-"))(import_module(f"slipway.cli.{verb}").command)
     application.callback()(_options)
     return application
 

@@ -5,10 +5,18 @@ from typing import Annotated
 
 import typer
 
+Model = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="NAME (its champion), NAME@ALIAS, NAME:VERSION, or where a bundle or release is."),
+]
 Source = Annotated[str, typer.Argument(metavar="DATASET|PATH", help="A known data set, or your own data, as for `run`.")]
 TextColumn = Annotated[str, typer.Option(help="Column of the text in your own table.")]
 LabelColumn = Annotated[str, typer.Option(help="Column of the label in your own table.")]
 Recipe = Annotated[
     Path | None, typer.Option(metavar="FILE.yaml", help="Options of training, a line each: over the preset, below --set.")
+]
+OfData = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="size, image_px, train_fraction, validation_fraction, seed; repeatable."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Exactly one JSON object on stdout.")]

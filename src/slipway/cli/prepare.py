@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from slipway.cli.flags import AsJson, LabelColumn, TextColumn
+from slipway.cli.flags import AsJson, LabelColumn, OfData, TextColumn
 
 Option = typer.Option
 
@@ -19,26 +19,19 @@ def command(
     out: Annotated[str, Option("--out", "-o", metavar="DIR|URI", help="A new folder, or s3://bucket/path.")],
     family: Annotated[str, Option(help="cv, defect or nlp; a known data set has one of its own.")] = "",
     preset: Annotated[str, Option(help="Whose image size and data settings, as for `slipway run`.")] = "quick",
-    set_: Annotated[
-        list[str] | None,
-        Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="size, image_px, seed, checks.NAME and such; repeatable.",
-        ),
-    ] = None,
+    set_: OfData = None,
     text_column: TextColumn = "",
     label_column: LabelColumn = "",
     as_json: AsJson = False,
 ) -> None:
-    """Read, split and write a data set, for `slipway train` and `slipway compare`."""
+    """Read, split, check (--set checks.NAME=refuse) and write a data set, for `slipway train` and `slipway compare`."""
     from slipway import settings as settings_
     from slipway import steps
     from slipway.cli.output import placed, run_id
     from slipway.cli.pairs import pairs
+    from slipway.cli.prepared import asked_of
     from slipway.data.dataset import META
-    from slipway.data.sources import ASKED, family_of, parameters_of
-    from slipway.errors import ConfigError, unknown
+    from slipway.data.sources import family_of, parameters_of
     from slipway.runs.parameters import CHECKS, resolve
     from slipway.store.uri import locate
 
@@ -46,15 +39,14 @@ def command(
     given = parameters_of(source, text_column=text_column, label_column=label_column)
     family = family or family_of(source)
     chosen = pairs(set_) | given
-    if useless := [name for name in chosen if name not in ASKED and not name.startswith(f"{CHECKS}.")]:
-        raise ConfigError(unknown("prepare: --set", useless[0], set(ASKED) - {"dataset", "data"}))
-    resolved = resolve(family, preset=preset, values=chosen)
-    asked: dict[str, Any] = {"image_px": 0, "text_column": "", "label_column": "", "slice_columns": ""}
-    asked |= {name: resolved[name] for name in ASKED if name in resolved}
+    levels = {name: value for name, value in chosen.items() if name.startswith(f"{CHECKS}.")}
+    about_data = {name: value for name, value in chosen.items() if name not in levels}
+    asked = asked_of(family, preset=preset, values=about_data, verb="prepare")
+    checks = resolve(family, preset=preset, values=chosen)[CHECKS]
     run = run_id("prepare", family, asked, out)
     with placed(out, holds=META, settings=settings) as (path, uri), TemporaryDirectory() as folder:
         checked = Path(folder) / "checked"  # goes to the store
-        made = steps.prepare_data(family=family, out=path, checked=checked, checks=resolved[CHECKS], run_id=run, **asked)
+        made = steps.prepare_data(family=family, out=path, checked=checked, checks=checks, run_id=run, **asked)
         if uri:
             store, key = locate(uri)
             store.put_dir(path, key)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slipway.errors import DataError, StoreError
+from slipway.errors import ConfigError, DataError, StoreError, unknown
 
 if TYPE_CHECKING:
     from slipway.data.dataset import Dataset
@@ -36,6 +36,21 @@ def described(uri: str) -> tuple[str, str]:
     except StoreError as exc:
         raise StoreError(f"{exc}; with --family cv, defect or nlp nothing is looked up there") from exc
     return about["family"], about["name"]
+
+
+def asked_of(family: str, *, preset: str, values: Mapping[str, str], verb: str) -> dict[str, Any]:
+    """What is prepared, and how, by the names of `data.sources.ASKED`; the preset's where `values` do not tell.
+
+    Raises: ConfigError: as `runs.parameters.resolve`; or a name is not about data.
+    """
+    from slipway.data.sources import ASKED
+    from slipway.runs.parameters import resolve
+
+    if useless := [name for name in values if name not in ASKED]:
+        raise ConfigError(unknown(f"{verb}: --set", useless[0], set(ASKED) - {"dataset", "data"}))
+    resolved = resolve(family, preset=preset, values=values)
+    asked: dict[str, Any] = {"image_px": 0, "text_column": "", "label_column": "", "slice_columns": ""}
+    return asked | {name: resolved[name] for name in ASKED if name in resolved}
 
 
 def fields(family: str, name: str, *, preset: str, recipe: Path | None, values: Mapping[str, str]) -> dict[str, Any]:

@@ -21,4 +21,4 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str
         return
     whole = sum(max(len(row[i]) for row in [columns, *cells]) + 3 for i in range(len(columns) - 1))
     console = Console()
-    Console(width=max(console.width, whole + 20)).print(table)
+    Console(width=max(console.width, whole + 20), markup=False, emoji=False).print(table)

@@ -191,16 +191,21 @@ class Dataset:
 
         An item without a value is in none of the column's slices; without slice columns there are no slices.
         """
-        self._check(split)
-        path = self.path / f"{split}_slices.csv"
-        if not path.is_file():
-            return {}
-        columns, *rows = self._read(path)
+        columns, rows = self.slice_values(split)
         return {
             f"{column}={value}": np.array([row[c] == value for row in rows])
             for c, column in enumerate(columns)
             for value in sorted({row[c] for row in rows} - {""})
         }
+
+    def slice_values(self, split: str) -> tuple[list[str], list[list[str]]]:
+        """The user's slice columns, and each item's values in them; no columns and no rows where none were named."""
+        self._check(split)
+        path = self.path / f"{split}_slices.csv"
+        if not path.is_file():
+            return [], []
+        columns, *rows = self._read(path)
+        return columns, rows
 
     def _rows(self, split: str) -> list[list[str]]:
         return self._read(self.path / f"{split}.csv")[1:]

@@ -1,7 +1,7 @@
 """The user's own data: a folder of class-named folders, or a table."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def open_images(folder: Path) -> RawData:
     names = [p.name for p in _subfolders(folder)]
     splits = {name: SPLITS[name.lower()] for name in names if name.lower() in SPLITS}
     if not names:
-        found = next(_files(folder), None)
+        found = next(files_below(folder), None)
         what = f"images, such as {found.name}, but no class folders" if found else "no class folders"
         raise DataError(f"{folder}: holds {what}; make a folder per class, or a labels.csv with columns image and label")
     files: list[tuple[Path, str, str]] = []
@@ -85,7 +85,7 @@ def open_images(folder: Path) -> RawData:
 def _class_files(folder: Path) -> list[tuple[Path, str]]:
     files = []
     for class_folder in _subfolders(folder):
-        found = [(path, class_folder.name) for path in sorted(_files(class_folder))]
+        found = [(path, class_folder.name) for path in sorted(files_below(class_folder))]
         if not found:
             raise DataError(f"{class_folder}: class folder without images; add some or remove it")
         files += found
@@ -98,12 +98,16 @@ def _subfolders(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__", "@")))
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Files at any depth that may be images; hidden ones and folders that file managers leave are passed over."""
+def files_below(folder: Path, fits: Callable[[str], bool] = lambda suffix: suffix not in NO_IMAGE) -> Iterator[Path]:
+    """Files at any depth, by name within each folder; hidden ones and folders that file managers leave are passed over.
+
+    Args:
+        fits: tells by the suffix, in lower case, whether a file is wanted; by default whatever may be an image.
+    """
     for base, folders, names in os.walk(folder):
-        folders[:] = [n for n in folders if not n.startswith((".", "__", "@"))]
-        for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() not in NO_IMAGE:
+        folders[:] = sorted(n for n in folders if not n.startswith((".", "__", "@")))
+        for name in sorted(names):
+            if not name.startswith(".") and fits(Path(name).suffix.lower()):
                 yield Path(base, name)
 
 

@@ -75,11 +75,18 @@ class _Row:
 
 
 def prepare(
-    raw: RawData, out: Path, config: PrepareConfig, *, threads: int = 0, progress: Callable[[str], None] = to_stderr
+    raw: RawData,
+    out: Path,
+    config: PrepareConfig,
+    *,
+    test_only: bool = False,
+    threads: int = 0,
+    progress: Callable[[str], None] = to_stderr,
 ) -> Dataset:
     """Write a prepared data set, complete or not at all; equal raw data give equal bytes.
 
     Args:
+        test_only: leaves the other splits empty: data to judge a model on, which may lack classes.
         threads: that decode images; 0 takes the cores this process may use, 4 at most.
         progress: gets a line every few seconds.
     Raises: DataError: too many unreadable images, an empty text, one class only, a class or split left empty.
@@ -94,13 +101,13 @@ def prepare(
     meter = Progress(f"prepare {raw.name}", len(raw.items) if isinstance(raw.items, Sequence) else 0, progress)
     with files.atomic_dir(out) as scratch:
         if raw.kind == "image":
-            _write_images(raw, scratch, config, meter, threads)
+            _write_images(raw, scratch, config, meter, threads, test_only)
         else:
-            _write_texts(raw, scratch, config, meter)
+            _write_texts(raw, scratch, config, meter, test_only)
     return Dataset.load(out)
 
 
-def _write_images(raw: RawData, scratch: Path, config: PrepareConfig, meter: Progress, threads: int) -> None:
+def _write_images(raw: RawData, scratch: Path, config: PrepareConfig, meter: Progress, threads: int, test_only: bool) -> None:
     items = _checked(raw)
     image_px = config.image_px or raw.image_px
     if not image_px:
@@ -127,14 +134,14 @@ def _write_images(raw: RawData, scratch: Path, config: PrepareConfig, meter: Pro
                 continue
             rows.append(_Row(result.digest, item.label, item.source, item.split, len(rows), item.slices))
             writer.add(result)
-        by_split = _split(raw, rows, config)
+        by_split = _split(raw, rows, config, test_only)
         for split, kept in by_split.items():
             writer.finish(split, [row.at for row in kept])
     _write_tables(scratch, raw, by_split, "source", {row.at: row.source for row in rows})
     _write_meta(scratch, raw, by_split, config, preprocess.save(scratch), skipped)
 
 
-def _write_texts(raw: RawData, scratch: Path, config: PrepareConfig, meter: Progress) -> None:
+def _write_texts(raw: RawData, scratch: Path, config: PrepareConfig, meter: Progress, test_only: bool) -> None:
     rows: list[_Row] = []
     texts: dict[int, str] = {}
     for item in _checked(raw):
@@ -148,7 +155,7 @@ def _write_texts(raw: RawData, scratch: Path, config: PrepareConfig, meter: Prog
             raise DataError(f"data set '{raw.name}', {item.source}: empty text; give one or remove the row")
         texts[len(rows)] = text
         rows.append(_Row(digest, item.label, item.source, item.split, len(rows), item.slices))
-    by_split = _split(raw, rows, config)
+    by_split = _split(raw, rows, config, test_only)
     _write_tables(scratch, raw, by_split, "text", texts)
     _write_meta(scratch, raw, by_split, config, None, [])
 
@@ -174,12 +181,16 @@ def _assign(config: PrepareConfig, digest: bytes, official: str) -> str:
     )
 
 
-def _split(raw: RawData, rows: list[_Row], config: PrepareConfig) -> dict[str, list[_Row]]:
+def _split(raw: RawData, rows: list[_Row], config: PrepareConfig, test_only: bool) -> dict[str, list[_Row]]:
     """Rows by split, in the order of their content; checks that a model can be trained and judged on them."""
     keep_train = any(row.split == "validation" for row in rows)  # an official validation set leaves train whole
     by_split: dict[str, list[_Row]] = {split: [] for split in SPLITS}
     for row in sorted(rows, key=lambda r: (r.digest, r.label, r.source, r.slices)):
         by_split["train" if keep_train and row.split == "train" else _assign(config, row.digest, row.split)].append(row)
+    if test_only:
+        if not by_split["test"]:
+            raise DataError(f"data set '{raw.name}': no item of it is in its test split; give more, or others")
+        return {split: kept if split == "test" else [] for split, kept in by_split.items()}
     totals, trained = Counter(row.label for row in rows), Counter(row.label for row in by_split["train"])
     for label in raw.labels:
         if not totals[label]:

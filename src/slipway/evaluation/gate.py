@@ -19,6 +19,9 @@ _SHARES = ("min_accuracy", "min_class_recall", "min_balanced_accuracy", "max_cal
 _ABOVE_ZERO = ("max_latency_ms", "max_size_mb")
 _FLOORS = ("recall_floors", "robustness_floors", "slice_floors")
 
+MAX_DROP = 0.01
+"""Points of 1 that a challenger may lose and still be called non-inferior, unless told otherwise."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateConfig:
@@ -28,7 +31,7 @@ class GateConfig:
     """Floor of the accuracy."""
     min_class_recall: float
     """Floor of the recall of every class; 0 switches the rule off."""
-    max_accuracy_drop: float = 0.01
+    max_accuracy_drop: float = MAX_DROP
     """Non-inferior to the champion: the one-sided 95 % lower bound of the paired difference is above minus this."""
     min_test_items: int = 100
     """Fewer test items cannot carry a verdict."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path, PurePosixPath
 
 from slipway.errors import BundleError
@@ -48,12 +49,19 @@ def sha256_file(path: Path) -> str:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees the old bytes or the new ones, and a crash leaves either."""
+    with atomic_file(path) as f:
+        f.buffer.write(data)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[TextIOWrapper]:
+    """A UTF-8 file to write (its `buffer` takes bytes), shown when the block ends without an exception; see `write_bytes`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _clear_leftovers(path)
     scratch = _scratch_for(path, "partial")
     try:
-        with scratch.open("wb") as f:
-            f.write(data)
+        with scratch.open("w", encoding="utf-8", newline="") as f:
+            yield f
             f.flush()
             os.fsync(f.fileno())
         scratch.replace(path)

@@ -15,7 +15,8 @@ HEAVY = {"torch", "mlflow", "kfp", "kserve", "pandas", "numpy", "sklearn", "fast
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["train", "--help"], ["serve", "--help"], ["tune", "--help"], ["--version"]]
+    "arguments",
+    [["--version"], ["--help"], *([verb, "--help"] for verb in ("run", "train", "serve", "tune", "evaluate", "predict"))],
 )
 def test_help_loads_nothing_heavy(arguments):
     code = (
