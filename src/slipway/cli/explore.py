@@ -24,6 +24,7 @@ def command(
 ) -> None:
     """Show a known, prepared or own data set: items by class and split, what they are like, and samples of them."""
     from slipway import settings as settings_
+    from slipway.cli.output import written
     from slipway.cli.pairs import pairs
     from slipway.cli.prepared import asked_of, opened
     from slipway.data import explore, explore_picture, sources
@@ -41,7 +42,8 @@ def command(
             dataset = data.prepared(family, asked, Path(scratch), settings)
         found = explore.describe(dataset)
         target = out or Path(f"explore-{dataset.name}.png")
-        files.write_bytes(target, explore_picture.draw(dataset))
+        with written(target):
+            files.write_bytes(target, explore_picture.draw(dataset))
     if as_json:
         print(json.dumps({**found, "picture": str(target)}, ensure_ascii=False))
     else:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from slipway.errors import ConflictError
+from slipway.errors import ConfigError, ConflictError
 from slipway.settings import Settings
 
 
@@ -32,6 +32,17 @@ def placed(where: str, *, holds: str, settings: Settings) -> Iterator[tuple[Path
     if path.exists() and not (path / holds).is_file() and not (path.is_dir() and not any(path.iterdir())):
         raise ConflictError(f"-o {path}: is there and has no {holds}, so it is not replaced; name a new folder")
     yield path, ""
+
+
+@contextmanager
+def written(target: Path | None) -> Iterator[None]:
+    """What writes the file of `-o`. Raises: ConfigError: it cannot be written."""
+    try:
+        yield
+    except OSError as exc:
+        if target is None:
+            raise
+        raise ConfigError(f"-o {target}: cannot be written ({exc.strerror or exc})") from exc
 
 
 def run_id(verb: str, family: str, *made_of: object) -> str:

@@ -32,6 +32,7 @@ def command(
     """
     from slipway import references
     from slipway import settings as settings_
+    from slipway.cli.output import written
     from slipway.cli.progress import meter
     from slipway.errors import ConfigError, DataError
     from slipway.predictions import inputs, output
@@ -43,7 +44,11 @@ def command(
     found, bundle = references.open_model(model, settings_.load())
     asked = inputs.find(bundle.preprocess.input_name, paths or [], texts=text or [], text_column=text_column)
     seen = unread = 0
-    with meter(f"predict {found}", asked.count) as progress, output.opened(out, bundle.labels, suffix=suffix) as put:
+    with (
+        written(out),
+        meter(f"predict {found}", asked.count) as progress,
+        output.opened(out, bundle.labels, suffix=suffix) as put,
+    ):
         for answer in answers(bundle, asked.items):
             seen += 1
             if answer.error:

@@ -154,6 +154,15 @@ def test_predict_writes_all_and_ends_with_2_when_something_could_not_be_read(cap
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("target", ["no-folder/a.csv", "a.txt"])
+def test_predict_says_where_it_cannot_write(capsys, tmp_path, target):
+    bundle = make_bundle("nlp", tmp_path / "nlp")
+    (tmp_path / "no-folder").write_text("a file")
+    code, out, err = within(capsys, "predict", bundle, "--text", "fine film", "-o", tmp_path / target)
+    assert (code, out) == (2, "")
+    assert f"error: -o {tmp_path / target}: " in err
+
+
 @pytest.mark.parametrize("family", ["cv", "defect", "nlp"])
 def test_explore_counts_what_prepare_wrote_and_draws_it(capsys, tmp_path, family):
     data = datasets.of_family(family, tmp_path / "data")
