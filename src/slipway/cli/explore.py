@@ -72,7 +72,8 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "test items that are in train, too", f"{found['test_items_also_in_train']:,}"
     if found["kind"] == "image":
         for side in ("width_px", "height_px"):
-            yield f"{side.removesuffix('_px')} (px), of {found['sizes_of']:,}", _quantiles(found[side])
+            if side in found:
+                yield f"{side.removesuffix('_px')} (px)", _quantiles(found[side])
         height, width, channels = found["input"]
         yield "model input", f"{width} x {height} px, {channels} channel{'s' if channels > 1 else ''}"
         mean, sd = (" ".join(f"{v:.1f}" for v in found[name]) for name in ("mean", "sd"))

@@ -2,19 +2,17 @@
 
 # N items, H/W px, C channels
 
-import io
 from collections import Counter
-from itertools import islice
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
 
 from slipway.data.dataset import Dataset
 from slipway.data.split import SPLITS
 
 SAMPLED = 1000
-"""Images that sizes and pixels are taken from: the first of a split, which is a random sample of it."""
+"""Images that pixels are taken from: the first of a split, which is a random sample of it."""
 QUANTILES = {"least": 0.0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "most": 1.0}
 
 
@@ -22,9 +20,9 @@ def describe(dataset: Dataset) -> dict[str, Any]:
     """Counts by class and split, copies, and what the items are like, as JSON values.
 
     Returns: name, family, kind, description, items, counts (by split, then class), imbalance (largest class by smallest),
-        duplicates, test_items_also_in_train, skipped (with reasons); of images input (H, W, C of the model's), width_px and
-        height_px (of original files), mean and sd (by channel, 0 to 255); of texts characters and words. The last four are
-        given as QUANTILES or by channel.
+        duplicates, test_items_also_in_train, skipped (with reasons). Of images: input (H, W, C of the model's), width_px and
+        height_px (QUANTILES, as they came; not in data sets of versions that did not keep it), mean and sd (0 to 255, by
+        channel), pixels_of (images these are of). Of texts: characters and words (QUANTILES).
     """
     totals = Counter[str]()
     for per_label in dataset.counts.values():
@@ -44,14 +42,13 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 
 
 def _images(dataset: Dataset) -> dict[str, Any]:
-    sizes_N2 = np.array([_size(raw) for raw in islice(dataset.raw("test"), SAMPLED)])
+    kept = [sizes_N2 for split in SPLITS if (sizes_N2 := dataset.sizes(split)) is not None]
+    sizes = dict(zip(("width_px", "height_px"), map(_quantiles, np.concatenate(kept).T), strict=True)) if kept else {}
     split = max(SPLITS, key=lambda name: len(dataset.label_indices(name)))
     pixels_NHWC = dataset.arrays(split)[0][:SAMPLED].astype(np.float64)
     return {
         "input": list(pixels_NHWC.shape[1:]),
-        "width_px": _quantiles(sizes_N2[:, 0]),
-        "height_px": _quantiles(sizes_N2[:, 1]),
-        "sizes_of": len(sizes_N2),
+        **sizes,
         "mean": [float(v) for v in pixels_NHWC.mean(axis=(0, 1, 2))],
         "sd": [float(v) for v in pixels_NHWC.std(axis=(0, 1, 2))],
         "pixels_of": len(pixels_NHWC),
@@ -66,11 +63,6 @@ def _texts(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _size(raw: bytes) -> tuple[int, int]:
-    with Image.open(io.BytesIO(raw)) as image:
-        return image.size
-
-
-def _quantiles(values_N: np.ndarray) -> dict[str, int]:
+def _quantiles(values_N: NDArray[np.integer]) -> dict[str, int]:
     """Values that occur, so that a size is one that an image has."""
     return {name: int(np.quantile(values_N, q, method="nearest")) for name, q in QUANTILES.items()}
