@@ -1,6 +1,6 @@
 """Pairs of texts that share most of their word pairs, found by MinHash signatures and confirmed by counting.
 
-Case and punctuation do not count. datasketch has the same algorithm, one Python object a text; arrays are ten times as fast.
+Case and punctuation do not count. datasketch has the same algorithm, one Python object a text; here all are rows of one array.
 """
 
 # N items, P pairs, K hash functions
