@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-PATHS = {"out", "dataset", "checkpoint", "bundle", "scores", "verdict"}
+PATHS = {"out", "dataset", "checkpoint", "bundle", "scores", "verdict", "checked", "page"}
 
 
 def kill_at_rename(n: int) -> None:

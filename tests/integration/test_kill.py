@@ -24,7 +24,7 @@ TRAIN = {
     "label_smoothing": 0.0, "augment": True, "precision": "fp32", "device": "cpu", "deterministic": True, "seed": 0,
 }  # fmt: skip
 PREPARE = {
-    "family": "defect", "dataset": "steel", "data": "", "size": 400, "image_px": 32, "text_column": "", "label_column": "",
+    "family": "defect", "dataset": "steel", "data": "", "size": 400, "image_px": 32, "text_column": "", "label_column": "", "slice_columns": "",
     "train_fraction": 0.8, "validation_fraction": 0.1, "seed": 0,
 }  # fmt: skip
 GATE = {"min_accuracy": 0.0, "min_class_recall": 0.0, "max_accuracy_drop": 0.5, "min_test_items": 1}
@@ -38,11 +38,14 @@ def arguments(step: str, folder: Path) -> dict:
     """Keyword arguments of a step whose inputs and outputs lie in `folder`."""
     at = {name: str(folder / name) for name in OUTPUTS.values() if name}
     specific = {
-        "prepare_data": PREPARE,
+        "prepare_data": {**PREPARE, "checked": str(folder / "checked")},
         "train": {"dataset": at["dataset"], "model_name": MODEL, **TRAIN},
         "export_onnx": {"checkpoint": at["checkpoint"], "dataset": at["dataset"]},
         "evaluate": {"bundle": at["bundle"], "dataset": at["dataset"], "model_name": MODEL},
-        "gate": {"scores": at["scores"], **GATE},
+        "gate": {
+            "scores": at["scores"], "bundle": at["bundle"], "checkpoint": at["checkpoint"], "dataset": at["dataset"],
+            "checked": str(folder / "checked"), "page": str(folder / "report.html"), "model_name": MODEL, **GATE,
+        },
         "register_model": {
             "bundle": at["bundle"], "scores": at["scores"], "verdict": at["verdict"], "model_name": MODEL, "promote": True,
         },
@@ -117,7 +120,7 @@ def test_killed_at_a_random_moment_of_every_step_the_digests_are_those_of_a_quie
 def test_killed_inside_every_rename_of_a_step_the_digests_are_those_of_a_quiet_run(quiet, tmp_path, monkeypatch, step):
     """Renames are counted up until the step survives; each of them was a moment of becoming visible."""
     base, _, expected, _ = quiet
-    for name in list(OUTPUTS.values())[: list(OUTPUTS).index(step)]:
+    for name in [*list(OUTPUTS.values())[: list(OUTPUTS).index(step)], *(["checked"] if step == "gate" else [])]:
         if name:
             shutil.copytree(base / name, tmp_path / name)
     if step == "deploy_model":  # wants a registered release

@@ -182,7 +182,7 @@ def test_interrupted_upload_is_continued_not_repeated(s3_bucket, make_artifact, 
     client = minio_server.client()
     before = client.stat_object(s3_bucket, "a/1/big.bin").last_modified, client.stat_object(s3_bucket, "a/1/big.bin").etag
     client.remove_object(s3_bucket, "a/1/MANIFEST.json")
-    store.put_bytes("a/1/.uploading", b"")
+    store.put_bytes("a/1/.uploading", b"0" * 64)
     store.put_bytes("a/1/stale", b"of another content")
     store.put_bytes("a/1/small", b"z")
     assert store.keys() == []
