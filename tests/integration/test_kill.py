@@ -24,8 +24,8 @@ TRAIN = {
     "label_smoothing": 0.0, "augment": True, "precision": "fp32", "device": "cpu", "deterministic": True, "seed": 0,
 }  # fmt: skip
 PREPARE = {
-    "family": "defect", "dataset": "steel", "data": "", "size": 400, "image_px": 32, "text_column": "", "label_column": "", "slice_columns": "",
-    "train_fraction": 0.8, "validation_fraction": 0.1, "seed": 0,
+    "family": "defect", "dataset": "steel", "data": "", "size": 400, "image_px": 32, "text_column": "", "label_column": "",
+    "slice_columns": "", "train_fraction": 0.8, "validation_fraction": 0.1, "seed": 0,
 }  # fmt: skip
 GATE = {"min_accuracy": 0.0, "min_class_recall": 0.0, "max_accuracy_drop": 0.5, "min_test_items": 1}
 OUTPUTS = {
