@@ -59,9 +59,8 @@ def _image(
 ) -> tuple[float, float]:
     assert explanation.heatmap_HW is not None
     heat_HW = explanation.heatmap_HW
-    marked_HW = np.zeros(heat_HW.size, bool)
-    marked_HW[_top(heat_HW.ravel(), share)] = True
-    marked_HW = marked_HW.reshape(heat_HW.shape)
+    marked_HW = np.zeros(heat_HW.shape, bool)
+    marked_HW.flat[_top(heat_HW.ravel(), share)] = True
     offsets = rng.integers(0, heat_HW.shape, (draws, 2))
     moved = [np.roll(marked_HW, tuple(offset), axis=(0, 1)) for offset in offsets]
     image_HWC = bundle.preprocess.encode([raw])["image"][0]

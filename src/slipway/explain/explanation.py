@@ -84,4 +84,5 @@ def log_odds(probabilities_NK: NDArray[np.float32], index: int) -> NDArray[np.fl
     """
     p_NK = probabilities_NK.astype(np.float64)
     others_N = np.delete(p_NK, index, axis=1).sum(axis=1)
-    return np.log(np.maximum(p_NK[:, index], LEAST)) - np.log(np.maximum(others_N, LEAST))
+    odds_N: NDArray[np.float64] = np.maximum(p_NK[:, index], LEAST) / np.maximum(others_N, LEAST)
+    return np.log(odds_N)

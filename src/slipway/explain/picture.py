@@ -47,3 +47,14 @@ def spans(text: str, explanation: Explanation) -> list[tuple[str, float]]:
         pieces += [(text[end : token.start], 0.0), (token.text, float(value) / scale)]
         end = token.end
     return [(piece, strength) for piece, strength in [*pieces, (text[end:], 0.0)] if piece]
+
+
+def beginning(pieces: list[tuple[str, float]], chars: int) -> list[tuple[str, float]]:
+    """The first so many characters of `spans`."""
+    kept = []
+    for piece, strength in pieces:
+        if chars <= 0:
+            break
+        kept.append((piece[:chars], strength))
+        chars -= len(piece)
+    return kept
