@@ -142,7 +142,7 @@ def test_the_colour_map_gets_lighter_all_the_way():
     assert lightness == sorted(lightness)
 
 
-LEARNT = {"cv": ("shapes", "fast_cnn", 1500, 8), "nlp": ("reviews", "tfidf_logreg", 1000, 2)}
+LEARNT = {"cv": ("shapes", "fast_cnn", 800, 4), "nlp": ("reviews", "tfidf_logreg", 1000, 2)}
 
 
 @pytest.mark.parametrize("family", LEARNT)
@@ -150,7 +150,7 @@ def test_removing_what_is_marked_costs_more_than_random_parts(family, tmp_path):
     name, architecture, size, epochs = LEARNT[family]
     raw = open_dataset(name, family=family, size=size)
     data = prepare(raw, tmp_path / "data", PrepareConfig(family=family))
-    recipe = config(architecture, tmp_path, epochs=epochs)
+    recipe = config(architecture, tmp_path, epochs=epochs, batch_size=32)
     model = bundles.load(export(train(data, recipe, tmp_path / "checkpoint"), data, tmp_path / "bundle"), threads=1)
     test = data.raw("test")
     items = [test[i] for i in range(40)]
