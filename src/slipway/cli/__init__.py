@@ -10,7 +10,7 @@ from slipway.cli.exits import exit_code
 from slipway.errors import SlipwayError
 
 VERBS = (
-    "run", "prepare", "train", "export", "evaluate", "predict", "explore", "compare", "tune", "options", "serve",
+    "run", "prepare", "train", "export", "evaluate", "predict", "explain", "explore", "compare", "tune", "options", "serve",
     "models", "promote", "runs", "show", "report", "gc", "backup", "restore", "generate", "mlflow_ui",
 )  # fmt: skip
 """In the order of `--help`; each is a file here with a function `command`."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -81,6 +82,19 @@ def test_a_page_of_every_family_needs_nothing_from_elsewhere(family, tmp_path):
     card = (tmp_path / "report" / "model_card.md").read_text()
     assert f"| accuracy | {told.scores.summary['accuracy']:.4g} |" in card
     assert "--set architecture=" in card
+
+
+@pytest.mark.parametrize("family", ["cv", "nlp"])
+def test_a_mistake_is_shown_with_what_its_answer_rests_on(family, tmp_path):
+    told = material(family, tmp_path)
+    wrong = told.scores.labels_N.copy()
+    wrong[0] = (told.scores.probabilities_NK[0].argmax() + 1) % len(told.bundle.labels)
+    told = replace(told, scores=replace(told.scores, labels_N=wrong))
+    page = pages.report(told).partition('id="mistakes"')[2].partition("</section>")[0]
+    if family == "nlp":
+        assert 'class="word"' in page
+    else:
+        assert page.count("<img") == 2 * page.count("<li") > 0
 
 
 def test_a_refused_model_says_why_at_the_top(tmp_path):

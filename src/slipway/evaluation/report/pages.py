@@ -8,6 +8,7 @@ from typing import Any
 from slipway.evaluation.report import pictures
 from slipway.evaluation.report.material import Material
 from slipway.preprocess import Raw
+from slipway.preprocess.text import as_text
 from slipway.store import files
 
 REPORT, CARD = "report.html", "model_card.md"
@@ -56,16 +57,26 @@ def card_page(material: Material) -> str:
 
 
 def _shown(raw: Raw, material: Material) -> dict[str, Any]:
-    """An item as a page can show it: what the model saw of an image, the beginning of a text."""
-    if material.dataset.kind == "text":
-        text = raw.decode() if isinstance(raw, bytes) else str(raw)
-        return {"text": text if len(text) <= EXCERPT_CHARS else f"{text[:EXCERPT_CHARS]} …"}
+    """An item as a page can show it, and why it was answered so: what the model saw of an image, the beginning of a text."""
+    from slipway.explain import picture
+    from slipway.explain.explanation import explain
+
+    (told,) = explain(material.bundle, [raw])
+    if told.heatmap_HW is None:
+        text = as_text(raw)
+        more = " …" if len(text) > EXCERPT_CHARS else ""
+        return {"pieces": picture.beginning(picture.spans(text, told), EXCERPT_CHARS), "more": more}
     from PIL import Image
 
     image_HWC = material.bundle.preprocess.encode([raw])["image"][0]
+    seen = Image.fromarray(image_HWC[..., 0] if image_HWC.shape[2] == 1 else image_HWC)
+    return {"image": _png(seen), "heatmap": _png(picture.overlay(image_HWC, told.heatmap_HW))}
+
+
+def _png(image: Any) -> str:
     target = io.BytesIO()
-    Image.fromarray(image_HWC[..., 0] if image_HWC.shape[2] == 1 else image_HWC).save(target, format="PNG")
-    return {"image": _data_uri(target.getvalue())}
+    image.save(target, format="PNG")
+    return _data_uri(target.getvalue())
 
 
 def _data_uri(png: bytes) -> str:

@@ -1,0 +1,88 @@
+"""What an explanation is, and how one is asked for."""
+
+# K classes, T tokens of a text, H/W cells of a grid over an image
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slipway.bundle import Bundle
+from slipway.errors import ConfigError, unknown
+from slipway.preprocess import Raw
+
+LEAST = 1e-12
+"""Probabilities below are taken as this one, so that log-odds stay finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A word of a text, or of a long text several in a row: `text[start:end]`."""
+
+    text: str
+    start: int
+    """Characters before it in the text as it was sent."""
+    end: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explanation:
+    """How much each part of an item speaks for one class: the fall of its log-odds when the part is taken away."""
+
+    label: str
+    """The class that is explained."""
+    index: int
+    """Its place in `probabilities_K`."""
+    probabilities_K: NDArray[np.float32]
+    method: str
+    """`occlusion` or `leave_one_out`."""
+    max_drop: float
+    """The largest fall of the log-odds, >= 0: what 1 in `heatmap_HW` stands for; of the tokens the largest attribution."""
+    heatmap_HW: NDArray[np.float32] | None = None
+    """Of an image: 0..1, on a grid over what the model sees; parts that speak against the class are 0. None for texts."""
+    tokens: tuple[Token, ...] = ()
+    """Of a text, in its order."""
+    attributions_T: NDArray[np.float32] | None = None
+    """A token each: fall of the log-odds; negative: speaks against the class. None for images."""
+
+    @property
+    def probability(self) -> float:
+        """Of the explained class."""
+        return float(self.probabilities_K[self.index])
+
+
+def explain(bundle: Bundle, items: Sequence[Raw], *, target: str | None = None) -> list[Explanation]:
+    """Explain the answer to each item: images by occlusion on a grid, texts by leaving out each word.
+
+    Args:
+        target: the class to explain, by name; None takes each item's most probable one.
+    Raises:
+        ConfigError: a target that the bundle has not.
+        DataError: an item cannot be read; the message starts with its position, `item 3: …`.
+    """
+    from slipway.explain import image, text
+
+    if target is not None and target not in bundle.labels:
+        raise ConfigError(unknown("target", target, bundle.labels))
+    parts: Any = image.parts if bundle.preprocess.input_name == "image" else text.parts
+    found = []
+    for raw, probabilities_K in zip(items, bundle.predict(items), strict=True):
+        index = int(probabilities_K.argmax()) if target is None else bundle.labels.index(target)
+        answer = {"label": bundle.labels[index], "index": index, "probabilities_K": probabilities_K}
+        found.append(Explanation(**answer, **parts(bundle, raw, index, log_odds(probabilities_K[None], index)[0])))
+    return found
+
+
+def log_odds(probabilities_NK: NDArray[np.float32], index: int) -> NDArray[np.float64]:
+    """Log-odds [N] of one class against all others.
+
+    Not the probability: that of a sure answer hardly moves when one part is gone, so its map would be rounding noise; the
+    log-odds of a linear model, in turn, fall by just what the part had added. The others are summed, since 1 - p of a
+    float32 near 1 has no digits left.
+    """
+    p_NK = probabilities_NK.astype(np.float64)
+    others_N = np.delete(p_NK, index, axis=1).sum(axis=1)
+    odds_N: NDArray[np.float64] = np.maximum(p_NK[:, index], LEAST) / np.maximum(others_N, LEAST)
+    return np.log(odds_N)
