@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from slipway import settings
+
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
 
 
@@ -41,3 +43,11 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     return tmp_path / "home"
+
+
+@pytest.fixture
+def real_data():
+    """Where the real data sets are: SLIPWAY_DATA; without it the test is skipped."""
+    if (root := settings.load().data) is None:
+        pytest.skip("SLIPWAY_DATA is not set")
+    return root

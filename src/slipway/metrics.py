@@ -26,11 +26,6 @@ def recall_per_class(confusion_KK: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.where(totals > 0, np.diag(confusion_KK) / totals, np.nan)
 
 
-def precision_per_class(confusion_KK: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Share of the items called a class that are of it, in [0, 1]; NaN for a class that was never named."""
-    return recall_per_class(confusion_KK.T)
-
-
 def f1_per_class(confusion_KK: NDArray[np.int64]) -> NDArray[np.float64]:
     """Harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN); NaN for a class neither there nor named."""
     both = confusion_KK.sum(axis=0) + confusion_KK.sum(axis=1)

@@ -16,6 +16,7 @@ from slipway import settings as settings_
 from slipway.config import configured
 from slipway.errors import ConfigError, ConflictError, GateRefusedError
 from slipway.runs.step import name_of, recorded, scratch, tracked
+from slipway.settings import Settings
 from slipway.store import files
 from slipway.store.uri import fetch, open_store
 
@@ -166,7 +167,6 @@ def evaluate(*, bundle: Path, dataset: Path, model_name: str, out: Path, run_id:
     """
     from slipway.data.dataset import Dataset
     from slipway.evaluation import scores
-    from slipway.evaluation.robustness import RobustnessConfig
     from slipway.evaluation.summary import HEADLINES
     from slipway.tracking import registry
 
@@ -180,12 +180,11 @@ def evaluate(*, bundle: Path, dataset: Path, model_name: str, out: Path, run_id:
         if current is not None:
             champion = bundles.load(fetch(current.release_uri, settings.home / "cache"), threads=settings.threads)
         release = current.release_digest if current else ""
-        robustness = RobustnessConfig(max_items=robustness_items) if robustness_items else None
-        scores.evaluate(loaded, prepared, out, champion=champion, champion_release=release, robustness=robustness)
+        scores.evaluate(loaded, prepared, out, champion=champion, champion_release=release, robustness_items=robustness_items)
         summary = dict(scores.load(out).summary)
         record.outputs["scores"] = files.read_manifest(out).digest
         record.results["model"] = name
-        told = ("accuracy", "accuracy_low", "accuracy_high", "n", *HEADLINES)
+        told = (*HEADLINES, "accuracy_low", "accuracy_high", "n")
         record.metrics.update({name: summary[name] for name in told if summary[name] is not None})
         with tracked(run_id, name) as run:
             run.log_metrics({f"test_{k}": v for k, v in record.metrics.items()})
@@ -239,7 +238,7 @@ def gate(
             history=_read_json(checkpoint / "model.json")["history"],
             seconds=_read_json(checkpoint / "timings.json"),
         )
-        with scratch() as folder:
+        with scratch(settings) as folder:
             pages.write(folder / "report", material)
             files.write_bytes(page, (folder / "report" / pages.REPORT).read_bytes())
             digest = files.read_manifest(folder / "report").digest
@@ -290,7 +289,7 @@ def register_model(*, bundle: Path, scores: Path, verdict: Path, model_name: str
             )
         store = open_store(settings.store)
         name = model_name or _model_name(bundles.load(bundle))
-        with _release(bundle, judged, inputs) as release:
+        with _release(bundle, judged, inputs, settings) as release:
             digest = files.read_manifest(release).digest
             below = f"evaluations/{inputs['bundle']}"
             parts = {
@@ -358,11 +357,11 @@ def deploy_model(*, release: str, dataset: Path, scores: Path, model_name: str, 
 
 
 @contextmanager
-def _release(bundle: Path, judged: Scalars, digests: dict[str, str]) -> Iterator[Path]:
+def _release(bundle: Path, judged: Scalars, digests: dict[str, str], settings: Settings) -> Iterator[Path]:
     """The bundle's files and release.json in one complete directory."""
     import shutil
 
-    with scratch() as folder:
+    with scratch(settings) as folder:
         target = folder / "release"
         with files.atomic_dir(target) as inside:
             shutil.copytree(bundle, inside, dirs_exist_ok=True, ignore=shutil.ignore_patterns(files.MANIFEST))

@@ -22,12 +22,9 @@ ITEMS = 10_000
 
 
 @pytest.mark.bench
-def test_evaluation_against_the_engine_alone(tmp_path):
-    settings = settings_.load()
-    threads = settings.threads
-    if not settings.data:
-        pytest.skip("needs CIFAR-10 under SLIPWAY_DATA")
-    cifar10 = open_dataset("cifar10", family="cv", root=settings.data)
+def test_evaluation_against_the_engine_alone(real_data, tmp_path):
+    threads = settings_.load().threads
+    cifar10 = open_dataset("cifar10", family="cv", root=real_data)
     some, test = (
         list(islice((item for item in cifar10.items if item.split == split), count))
         for split, count in (("train", 600), ("test", ITEMS))

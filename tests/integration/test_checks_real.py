@@ -2,7 +2,6 @@
 
 import pytest
 
-from slipway import settings
 from slipway.data.checks.check import check
 from slipway.data.checks.config import CheckConfig
 from slipway.data.datasets import open_dataset
@@ -14,22 +13,14 @@ KNOWN = {(6611, 49007), (159, 25768), (7293, 9640), (6080, 9148), (2901, 6801), 
 """The closest pairs of test and training images in ciFAIR's list of duplicates (Barz and Denzler 2020)."""
 
 
-@pytest.fixture
-def root():
-    folder = settings.load().data
-    if folder is None:
-        pytest.skip("SLIPWAY_DATA is not set")
-    return folder
-
-
-def checked(name, family, root, tmp_path, **options):
-    dataset = prepare(open_dataset(name, family=family, root=root), tmp_path / "data", PrepareConfig(family=family))
+def checked(name, family, real_data, tmp_path, **options):
+    dataset = prepare(open_dataset(name, family=family, root=real_data), tmp_path / "data", PrepareConfig(family=family))
     result = check(dataset, CheckConfig(**options), tmp_path / "out")
     return {finding.check: finding for finding in result.findings}
 
 
-def test_cifar10_has_the_published_near_duplicates(root, tmp_path):
-    found = checked("cifar10", "cv", root, tmp_path, suspicious_labels="off", listed_items=10_000)
+def test_cifar10_has_the_published_near_duplicates(real_data, tmp_path):
+    found = checked("cifar10", "cv", real_data, tmp_path, suspicious_labels="off", listed_items=10_000)
     finding = found["near_across_splits"]
     pairs = {}
     for item in finding.items:
@@ -40,8 +31,8 @@ def test_cifar10_has_the_published_near_duplicates(root, tmp_path):
     assert "label_conflicts" not in found
 
 
-def test_neu_has_the_identical_pair_and_few_others(root, tmp_path):
-    found = checked("neu_cls", "defect", root, tmp_path)
+def test_neu_has_the_identical_pair_and_few_others(real_data, tmp_path):
+    found = checked("neu_cls", "defect", real_data, tmp_path)
     assert [item.source for item in found["exact_within_split"].items] == ["patches/patches_101.jpg", "patches/patches_105.jpg"]
     near = found.get("near_across_splits")
     assert near is None or near.count <= 15

@@ -2,7 +2,6 @@
 
 import pytest
 
-from slipway import settings
 from slipway.data.datasets import DATASETS, open_dataset
 from slipway.data.prepare import PrepareConfig, prepare
 
@@ -12,18 +11,10 @@ COUNTS = {"cifar10": (50_000, 10_000), "imdb": (25_000, 12_500), "sst2": (67_349
 """Official training and test items; this IMDB has half of the official test reviews at least."""
 
 
-@pytest.fixture
-def root():
-    folder = settings.load().data
-    if folder is None:
-        pytest.skip("SLIPWAY_DATA is not set")
-    return folder
-
-
 @pytest.mark.parametrize("name", COUNTS)
-def test_official_set_prepares_with_its_own_test_split(name, root, tmp_path):
+def test_official_set_prepares_with_its_own_test_split(name, real_data, tmp_path):
     family = DATASETS[name].families[0]
-    dataset = prepare(open_dataset(name, family=family, root=root), tmp_path / "out", PrepareConfig(family=family))
+    dataset = prepare(open_dataset(name, family=family, root=real_data), tmp_path / "out", PrepareConfig(family=family))
     counts = {split: sum(per_label.values()) for split, per_label in dataset.counts.items()}
     train, test = COUNTS[name]
     assert counts["train"] + counts["validation"] == train
@@ -37,8 +28,8 @@ def test_official_set_prepares_with_its_own_test_split(name, root, tmp_path):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_steel_photographs_with_equal_pixels_share_a_split(seed, root, tmp_path):
-    raw = open_dataset("neu_cls", family="defect", root=root)
+def test_steel_photographs_with_equal_pixels_share_a_split(seed, real_data, tmp_path):
+    raw = open_dataset("neu_cls", family="defect", root=real_data)
     dataset = prepare(raw, tmp_path / "out", PrepareConfig(family="defect", seed=seed))
     places = {source: split for split in ("train", "validation", "test") for source in dataset.sources(split)}
     assert places["patches/patches_101.jpg"] == places["patches/patches_105.jpg"]

@@ -1,10 +1,7 @@
 """Real data, from the files their authors published to a served model."""
 
-from pathlib import Path
-
 import pytest
 
-from slipway import settings
 from tests.helpers.command import outcome
 
 pytestmark = [pytest.mark.integration, pytest.mark.data]
@@ -16,22 +13,14 @@ RUNS = {
 }
 
 
-@pytest.fixture
-def data() -> Path:
-    root = settings.load().data
-    if root is None:
-        pytest.skip("SLIPWAY_DATA is not set")
-    return root
-
-
 @pytest.mark.parametrize("dataset", RUNS)
-def test_a_real_data_set_ends_registered_and_served(data, tmp_path, dataset):
+def test_a_real_data_set_ends_registered_and_served(real_data, tmp_path, dataset):
     family, *options = RUNS[dataset]
     o = outcome(family, "--dataset", dataset, *options, cwd=tmp_path)
     assert (o["verdict"], o["version"], o["dataset"]) == ("pass", 1, dataset)
     assert o["answer"]
 
 
-def test_a_real_folder_of_class_folders_ends_registered_and_served(data, tmp_path):
-    o = outcome("cv", "--data", str(data / "NEU-CLS"), "--set", "image_px=32", "--set", "epochs=15", cwd=tmp_path)
+def test_a_real_folder_of_class_folders_ends_registered_and_served(real_data, tmp_path):
+    o = outcome("cv", "--data", str(real_data / "NEU-CLS"), "--set", "image_px=32", "--set", "epochs=15", cwd=tmp_path)
     assert (o["verdict"], o["version"], o["model"]) == ("pass", 1, "cv-neu-cls")

@@ -1,8 +1,6 @@
 """`slipway prepare`: a data set as training reads it, by the same step as in a pipeline."""
 
 import json
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -33,6 +31,7 @@ def command(
     from slipway.data.dataset import META
     from slipway.data.sources import family_of, parameters_of
     from slipway.runs.parameters import CHECKS, resolve
+    from slipway.runs.step import scratch
     from slipway.store.uri import locate
 
     settings = settings_.load()
@@ -44,8 +43,8 @@ def command(
     asked = asked_of(family, preset=preset, values=about_data, verb="prepare")
     checks = resolve(family, preset=preset, values=chosen)[CHECKS]
     run = run_id("prepare", family, asked, out)
-    with placed(out, holds=META, settings=settings) as (path, uri), TemporaryDirectory() as folder:
-        checked = Path(folder) / "checked"  # goes to the store
+    with placed(out, holds=META, settings=settings) as (path, uri), scratch(settings) as folder:
+        checked = folder / "checked"  # goes to the store
         made = steps.prepare_data(family=family, out=path, checked=checked, checks=checks, run_id=run, **asked)
         if uri:
             store, key = locate(uri)

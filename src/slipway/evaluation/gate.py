@@ -5,11 +5,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from slipway.errors import ConfigError
+from slipway.errors import ConfigError, unknown
 from slipway.evaluation import rules
 from slipway.evaluation.compare import bootstrap_difference, class_differences, mcnemar_exact, paired_difference
+from slipway.evaluation.corruptions import CORRUPTIONS
 from slipway.evaluation.rules import Rule
 from slipway.evaluation.scores import Scores
 from slipway.store import files
@@ -61,8 +60,10 @@ class GateConfig:
             raise ConfigError(f"gate.max_accuracy_drop: must be above 0 and at most 1, got {self.max_accuracy_drop}")
         if self.min_test_items < 1:
             raise ConfigError(f"gate.min_test_items: must be >= 1, got {self.min_test_items}")
-        for name in _FLOORS:
-            rules.floors(getattr(self, name), f"gate.{name}")
+        wanted = {name: rules.floors(getattr(self, name), f"gate.{name}") for name in _FLOORS}
+        for name in wanted["robustness_floors"]:
+            if name not in CORRUPTIONS:
+                raise ConfigError(unknown("gate.robustness_floors: disturbance", name, CORRUPTIONS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +167,5 @@ def write(out: Path, scores: Scores, config: GateConfig) -> dict[str, Any]:
         "config": asdict(config),
     }
     with files.atomic_dir(out) as scratch:
-        files.write_json(scratch / "verdict.json", _plain(verdict))
+        files.write_json(scratch / "verdict.json", verdict)
     return verdict
-
-
-def _plain(value: Any) -> Any:
-    """numpy scalars to Python's, recursively."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value.item() if isinstance(value, np.generic) else value

@@ -2,9 +2,8 @@
 
 # N items
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
@@ -15,33 +14,18 @@ from slipway import metrics, settings
 from slipway.bundle import Bundle
 from slipway.data.dataset import Dataset
 from slipway.data.progress import Progress, to_stderr
-from slipway.errors import ConfigError, DataError, unknown
+from slipway.errors import DataError
 from slipway.evaluation.corruptions import CORRUPTIONS, disturbed, opened
 
 CHUNK = 32
 """Items a thread takes at a time: a few dozen decoded images in memory for each thread."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RobustnessConfig:
-    """How much is disturbed."""
-
-    max_items: int = 200
-    """Test items per disturbance and severity: the first ones, which are a random sample; more take longer."""
-    corruptions: tuple[str, ...] = ()
-    """Names in CORRUPTIONS; none means all that suit the items."""
-    threads: int = 0
-    """Chunks of items worked on at once; 0 takes SLIPWAY_THREADS. Answers do not depend on it."""
-
-    def __post_init__(self) -> None:
-        if self.max_items < 1:
-            raise ConfigError(f"robustness.max_items: must be 1 or more, got {self.max_items}")
-        if self.threads < 0:
-            raise ConfigError(f"robustness.threads: must be 0 (the default) or more, got {self.threads}")
-
-
-def measure(bundle: Bundle, dataset: Dataset, config: RobustnessConfig) -> dict[str, Any]:
+def measure(bundle: Bundle, dataset: Dataset, *, max_items: int) -> dict[str, Any]:
     """Accuracy on disturbed test items, each sent as a client would: encoded, through `Bundle.predict`.
+
+    Args:
+        max_items: per disturbance and severity: the first ones, which are a random sample; more take longer. At least 1.
 
     Returns, as JSON values, accuracies in [0, 1] with their 95 % interval as `_low` and `_high`:
         n, of                       items disturbed, of how many in the test split
@@ -52,18 +36,16 @@ def measure(bundle: Bundle, dataset: Dataset, config: RobustnessConfig) -> dict[
                                     `accuracy`, `undisturbed`, `difference`, and of the items how many were right before
                                     only (`lost`) and after only (`gained`)
         worst                       the row with the largest loss
-    Raises:
-        ConfigError: a name is unknown or for the other kind of items.
-        DataError: the data set's classes or items are not the bundle's.
+    Raises: DataError: the data set's classes or items are not the bundle's.
     """
-    names = _names(config.corruptions, dataset.kind)
     if list(bundle.labels) != list(dataset.labels) or bundle.preprocess.input_name != dataset.kind:
         raise DataError(
             f"{dataset.path}: {dataset.kind}s of {', '.join(dataset.labels)}, the model takes "
             f"{bundle.preprocess.input_name}s of {', '.join(bundle.labels)}; measure on data of its own classes"
         )
-    labels_N = dataset.label_indices("test")[: config.max_items]
+    labels_N = dataset.label_indices("test")[:max_items]
     raw, seeds = dataset.raw("test")[: len(labels_N)], dataset.item_hashes("test")[: len(labels_N)].tolist()
+    names = [name for name, corruption in CORRUPTIONS.items() if corruption.kind == dataset.kind]
     planned = [(name, severity) for name in names for severity in CORRUPTIONS[name].severities]
     meter = Progress("robustness", len(planned) * len(raw), to_stderr)
     counting = Lock()
@@ -79,7 +61,7 @@ def measure(bundle: Bundle, dataset: Dataset, config: RobustnessConfig) -> dict[
                 meter.step(len(sent))
         return answers
 
-    with ThreadPoolExecutor(config.threads or settings.load().threads) as pool:
+    with ThreadPoolExecutor(settings.load().threads) as pool:
         chunks = list(pool.map(answer, range(0, len(raw), CHUNK)))
     before_N, *after = (np.concatenate(parts) == labels_N for parts in zip(*chunks, strict=True))
     rows = [_row(name, severity, before_N, after_N) for (name, severity), after_N in zip(planned, after, strict=True)]
@@ -91,14 +73,6 @@ def measure(bundle: Bundle, dataset: Dataset, config: RobustnessConfig) -> dict[
         "rows": rows,
         "worst": min(rows, key=lambda row: row["difference"]),
     }
-
-
-def _names(asked: Iterable[str], kind: str) -> list[str]:
-    fitting = [name for name, corruption in CORRUPTIONS.items() if corruption.kind == kind]
-    for name in asked:
-        if name not in fitting:
-            raise ConfigError(unknown(f"robustness.corruptions of {kind}s", name, fitting))
-    return list(dict.fromkeys(asked)) or fitting
 
 
 def _share(name: str, right_N: NDArray[np.bool_]) -> dict[str, float]:

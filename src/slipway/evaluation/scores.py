@@ -24,7 +24,7 @@ from slipway.bundle import Bundle
 from slipway.data.dataset import Dataset
 from slipway.errors import DataError
 from slipway.evaluation.latency import latency_ms
-from slipway.evaluation.robustness import RobustnessConfig, measure
+from slipway.evaluation.robustness import measure
 from slipway.evaluation.slices import by_slice, item_slices
 from slipway.evaluation.summary import resampled, summarise
 from slipway.store import files
@@ -68,14 +68,14 @@ def evaluate(
     *,
     champion: Bundle | None,
     champion_release: str = "",
-    robustness: RobustnessConfig | None = None,
+    robustness_items: int = 0,
 ) -> Path:
     """Score a bundle on the raw bytes of the test split and write the scores directory.
 
     Args:
         champion: the bundle to compare with on the same items; None for a first model.
         champion_release: digest of the champion's release, kept so that `register` can see whether it changed.
-        robustness: how much of the test split is disturbed; None leaves that out.
+        robustness_items: test items that are disturbed in every way; 0 leaves that out.
     Raises: DataError: the data set's classes are not the bundle's.
     """
     if list(bundle.labels) != list(dataset.labels):
@@ -99,7 +99,7 @@ def evaluate(
         **numbers,
         **resampled(labels_N, probabilities_NK, numbers),
         "slices": by_slice(labels_N, probabilities_NK, masks | dataset.slices("test"), ranges),
-        "robustness": measure(bundle, dataset, robustness) if robustness else None,
+        "robustness": measure(bundle, dataset, max_items=robustness_items) if robustness_items else None,
         "champion": about,
     }
     scored = Scores("", summary, dataset.ids("test"), labels_N, probabilities_NK, theirs_NK, fresh_N=fresh_N)

@@ -72,21 +72,17 @@ def by_slice(
     return rows
 
 
-def difference_interval(
-    successes: int, n: int, other_successes: int, other_n: int, z: float = 1.959963984540054
-) -> tuple[float, float]:
-    """Newcombe's hybrid score interval of the difference of two independent proportions (1998, Statistics in Medicine
-    17:873, method 10); z = 1.96 gives 95 %.
+def difference_interval(successes: int, n: int, other_successes: int, other_n: int) -> tuple[float, float]:
+    """Newcombe's hybrid score interval, 95 %, of the difference of two independent proportions (1998, Statistics in Medicine
+    17:873, method 10).
 
     Args:
         n, other_n: above 0.
     Returns: lower and upper bound in [-1, 1].
     """
     p, q = successes / n, other_successes / other_n
-    (p_low, p_high), (q_low, q_high) = (
-        metrics.wilson_interval(successes, n, z),
-        metrics.wilson_interval(other_successes, other_n, z),
-    )
+    p_low, p_high = metrics.wilson_interval(successes, n)
+    q_low, q_high = metrics.wilson_interval(other_successes, other_n)
     return p - q - sqrt((p - p_low) ** 2 + (q_high - q) ** 2), p - q + sqrt((p_high - p) ** 2 + (q - q_low) ** 2)
 
 

@@ -39,6 +39,7 @@ def summarise(labels_N: NDArray[np.int64], probabilities_NK: NDArray[np.float32]
     num_classes = probabilities_NK.shape[1]
     confusion_KK = metrics.confusion(labels_N, predicted_N, num_classes)
     right_K, there_K, named_K = np.diag(confusion_KK), confusion_KK.sum(axis=1), confusion_KK.sum(axis=0)
+    f1_K = metrics.f1_per_class(confusion_KK)
     classes = []
     for k in range(num_classes):
         counts = metrics.threshold_counts(labels_N == k, probabilities_NK[:, k])
@@ -48,7 +49,7 @@ def summarise(labels_N: NDArray[np.int64], probabilities_NK: NDArray[np.float32]
                 "named": int(named_K[k]),
                 **_proportion("precision", right_K[k], named_K[k]),
                 **_proportion("recall", right_K[k], there_K[k]),
-                "f1": _number(metrics.f1_per_class(confusion_KK)[k]),
+                "f1": _number(f1_K[k]),
                 "roc_auc": _number(metrics.roc_auc(*counts)[0]),
                 "average_precision": _number(metrics.average_precision(*counts)[0]),
             }
@@ -154,12 +155,10 @@ def _defined_mean(values_K: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _proportion(name: str, successes: int, n: int) -> dict[str, float | None]:
     """A share of n with its Wilson interval; None without items."""
+    if not n:
+        return dict.fromkeys((name, f"{name}_low", f"{name}_high"))
     low, high = metrics.wilson_interval(int(successes), int(n))
-    return (
-        {name: int(successes) / int(n), f"{name}_low": low, f"{name}_high": high}
-        if n
-        else dict.fromkeys((name, f"{name}_low", f"{name}_high"))
-    )
+    return {name: int(successes) / int(n), f"{name}_low": low, f"{name}_high": high}
 
 
 def _number(value: float) -> float | None:

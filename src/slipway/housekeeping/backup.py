@@ -11,15 +11,14 @@ in the copy that is made after it; one that `slipway gc` takes in between is not
 
 import hashlib
 import json
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from slipway.errors import BundleError, ConfigError, ConflictError, NotFoundError
+from slipway.runs.step import scratch
 from slipway.settings import Settings
 from slipway.store import files, keys
 from slipway.store.uri import Store, fetch, open_store
@@ -54,11 +53,11 @@ def back_up(settings: Settings, target: str) -> Done:
     source, backup = open_store(settings.store), open_store(target)
     if backup.uri == source.uri or backup.uri.startswith(f"{source.uri}/"):
         raise ConfigError(f"{target}: lies in the store itself; name another directory or s3:// URI")
-    with _scratch(settings) as scratch:
+    with scratch(settings) as folder:
         blobs: dict[str, str] = {}
         place = _database(settings)
         if place is not None:
-            snapshot = scratch / "mlflow.db"
+            snapshot = folder / "mlflow.db"
             database.snapshot(settings.tracking_uri, snapshot)
             blobs["mlflow.db"] = _put(backup, snapshot.read_bytes())
             for path in sorted(p for p in (settings.home / "mlartifacts").rglob("*") if p.is_file()):
@@ -67,7 +66,7 @@ def back_up(settings: Settings, target: str) -> Done:
         for key in _artifacts(source):
             artifacts[key] = source.manifest(key).digest
             if not (backup.exists(key) and backup.manifest(key).digest == artifacts[key]):
-                backup.put_dir(fetch(f"{source.uri}/{key}", scratch / "fetched"), key)
+                backup.put_dir(fetch(f"{source.uri}/{key}", folder / "fetched"), key)
         versions = _check(settings, snapshot, artifacts, source.uri) if place is not None else 0
         for key in source.keys("runs"):
             blobs[key] = _put(backup, source.get_bytes(key))
@@ -112,10 +111,10 @@ def restore(settings: Settings, source: str, *, replace_registry: bool = False) 
             f"SLIPWAY_STORE: the registry is not in this backup and points to {index['store']}, got {store.uri}; restore there"
         )
     _refuse_other(store, place, index, replace_registry)
-    with _scratch(settings) as scratch:
+    with scratch(settings) as folder:
         for key, digest in index["artifacts"].items():
             if not (store.exists(key) and store.manifest(key).digest == digest):
-                path = fetch(f"{backup.uri}/{key}", scratch / "fetched")
+                path = fetch(f"{backup.uri}/{key}", folder / "fetched")
                 if files.read_manifest(path).digest != digest:
                     raise BundleError(f"{backup.uri}/{key}: not the artifact that {INDEX} names; make the backup again")
                 store.put_dir(path, key)
@@ -124,12 +123,12 @@ def restore(settings: Settings, source: str, *, replace_registry: bool = False) 
             if name.startswith("runs/"):
                 store.put_bytes(name, data)
             elif name == "mlflow.db":
-                (scratch / name).write_bytes(data)
+                (folder / name).write_bytes(data)
             else:
                 files.write_bytes(settings.home / keys.checked(name), data)
         versions = 0
         if place is not None and index["registry"]:
-            snapshot = scratch / "mlflow.db"
+            snapshot = folder / "mlflow.db"
             old, new = Path(index["home"]) / "mlartifacts", settings.home / "mlartifacts"
             database.move(snapshot, {index["store"]: store.uri, old.as_uri(): new.as_uri(), str(old): str(new)})
             versions = _check(settings, snapshot, index["artifacts"], store.uri)
@@ -220,11 +219,3 @@ def _get(backup: Store, name: str, sha256: str) -> bytes:
 
 def _runs(blobs: Mapping[str, str]) -> int:
     return len({name.split("/")[1] for name in blobs if name.startswith("runs/")})
-
-
-@contextmanager
-def _scratch(settings: Settings) -> Iterator[Path]:
-    folder = settings.home / "cache"
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".backup-") as scratch:
-        yield Path(scratch)

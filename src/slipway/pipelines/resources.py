@@ -31,7 +31,7 @@ NEEDS: dict[str, Needs] = {
     "train": Needs(cpus=2, memory="8Gi", memory_request="2Gi", timeout_s=12 * 3600, retries=3, shared_memory="2Gi"),  # resumes
     "export_onnx": Needs(cpus=2, memory="4Gi", memory_request="1Gi"),
     "evaluate": Needs(cpus=2, memory="4Gi", memory_request="1Gi"),
-    "gate": Needs(timeout_s=600),
+    "gate": Needs(cpus=2, memory="4Gi", memory_request="1Gi"),  # asks the model again, to explain its mistakes
     "refuse": Needs(timeout_s=600, retries=0),  # fails by design
     "register_model": Needs(timeout_s=1800),
     "deploy_model": Needs(cpus=2, timeout_s=1800),

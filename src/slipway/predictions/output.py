@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from slipway.errors import ConfigError, unknown
+from slipway.evaluation.scores import OURS
 from slipway.predictions.answers import Answer
 from slipway.store import files
 
 Put = Callable[[Answer], object]
-PROBABILITY = "p_"
-"""What names of columns of probabilities start with, before the class; as in predictions.parquet of an evaluation."""
 
 
 def as_json(answer: Answer, labels: Sequence[str]) -> dict[str, Any]:
@@ -59,7 +58,7 @@ def format_of(target: Path) -> str:
 @contextmanager
 def _csv(f: IO[str], labels: Sequence[str]) -> Iterator[Put]:
     table = csv.writer(f, lineterminator="\n")
-    table.writerow(["file", "label", "confidence", *(PROBABILITY + name for name in labels), "error"])
+    table.writerow(["file", "label", "confidence", *(OURS + name for name in labels), "error"])
 
     def put(answer: Answer) -> None:
         row = as_json(answer, labels)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from slipway import settings as settings_
 from slipway.errors import TrackingError
 from slipway.runs.record import StepRecord, step_record
+from slipway.settings import Settings
 from slipway.store.uri import open_store
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ def tracked(run_id: str, name: str) -> Iterator["Run"]:
 
 
 @contextmanager
-def scratch() -> Iterator[Path]:
-    """A folder of this machine for what goes to the store."""
-    cache = settings_.load().home / "cache"
+def scratch(settings: Settings) -> Iterator[Path]:
+    """A folder of this machine for what is on its way to a store or from one, on the disk of the home."""
+    cache = settings.home / "cache"
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".step-") as folder:
         yield Path(folder)

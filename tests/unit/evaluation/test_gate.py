@@ -157,6 +157,7 @@ def test_a_rule_that_is_asked_for_passes_and_fails_by_its_threshold(setting, pas
         ({"recall_floors": "yes 0.9"}, "gate.recall_floors: 'yes 0.9': write NAME=SHARE"),
         ({"recall_floors": "yes=0.9,yes=0.8"}, "gate.recall_floors: yes is given twice"),
         ({"recall_floors": "yess=0.9"}, "recall_floors: recall of class: unknown 'yess'; did you mean 'yes'"),
+        ({"robustness_floors": "blurr=0.9"}, "gate.robustness_floors: disturbance: unknown 'blurr'; did you mean 'blur'"),
         ({"max_size_mb": "big"}, "gate.max_size_mb: must be a number or none, got 'big'"),
     ],
 )

@@ -16,7 +16,6 @@ from slipway.data.raw import Item, RawData
 from slipway.evaluation import gate, scores
 from slipway.evaluation.report import pages
 from slipway.evaluation.report.material import Material
-from slipway.evaluation.robustness import RobustnessConfig
 from slipway.export.onnx import export
 from slipway.training.train import train
 from tests.helpers import datasets
@@ -48,7 +47,7 @@ def material(family, base, *, dataset=None, **rules) -> Material:
     champion = bundles.load(
         export(train(dataset, config(ARCHITECTURES[family], base, seed=1), base / "c1"), dataset, base / "b1")
     )
-    out = scores.evaluate(bundle, dataset, base / "scores", champion=champion, robustness=RobustnessConfig(max_items=8))
+    out = scores.evaluate(bundle, dataset, base / "scores", champion=champion, robustness_items=8)
     scored = scores.load(out)
     asked = {"min_accuracy": 0.0, "min_class_recall": 0.0, "min_test_items": 5, "max_accuracy_drop": 1.0} | rules
     check(dataset, CheckConfig(), base / "checked")
@@ -111,3 +110,18 @@ def test_names_of_the_users_cannot_become_markup(tmp_path):
     told = material("nlp", tmp_path, dataset=prepare(raw, tmp_path / "data", PrepareConfig(family="nlp")))
     assert "script" not in Page(pages.report(told)).tags
     assert "script" not in Page(pages.card_page(told)).tags
+
+
+@pytest.mark.parametrize("family", ["cv", "nlp"])
+def test_without_time_for_explanations_mistakes_are_shown_all_the_same(family, tmp_path, monkeypatch):
+    told = material(family, tmp_path)
+    wrong = told.scores.labels_N.copy()
+    wrong[:3] = (told.scores.probabilities_NK[:3].argmax(axis=1) + 1) % len(told.bundle.labels)
+    told = replace(told, scores=replace(told.scores, labels_N=wrong))
+    explained = pages.report(told)
+    monkeypatch.setattr(pages, "EXPLAIN_S", -1.0)
+    plain = pages.report(told)
+    assert "what its answer rests on" in explained or 'class="word"' in explained
+    assert "what its answer rests on" not in plain
+    assert 'class="word"' not in plain
+    assert plain.count("<li>") == explained.count("<li>") >= 3

@@ -22,6 +22,7 @@ from slipway.tracking import client, registry
 from slipway.tracking.runs import open_run
 from tests.helpers.bundles import make_items
 from tests.helpers.command import within
+from tests.helpers.killing import killing
 from tests.helpers.releases import NAME, registered
 
 ITEMS = make_items("nlp", 5)
@@ -165,18 +166,9 @@ def test_backup_refuses_a_damaged_release_and_a_version_without_one(own, tmp_pat
     assert not (tmp_path / "backup" / backup.INDEX).exists()
 
 
-KILLED = """
-import os, signal, sys
+KILLED = f"""{killing("os.rename", "shutil.copyfile", "http.client.send")}
 from slipway import settings
 from slipway.housekeeping import backup
-kill_at, seen, armed = int(sys.argv[1]), 0, False
-def hook(event, args):
-    global seen
-    if armed and event in ("os.rename", "shutil.copyfile", "http.client.send"):
-        seen += 1
-        if seen == kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-sys.addaudithook(hook)
 armed = True
 getattr(backup, sys.argv[2])(settings.load(), sys.argv[3])
 """

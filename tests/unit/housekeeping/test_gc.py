@@ -18,6 +18,7 @@ from slipway.store.local import LocalStore
 from slipway.store.uri import open_store
 from slipway.tracking import client, registry
 from tests.helpers.command import within
+from tests.helpers.killing import killing
 from tests.helpers.releases import NAME, record_run, registered, stored
 
 EAGER = gc.Policy(keep_versions=0)
@@ -210,18 +211,11 @@ def test_registering_a_retired_release_again_makes_a_new_version(own, tmp_path):
     assert_whole(own)
 
 
-KILLED_GC = """
-import os, signal, sys, time
+KILLED_GC = f"""{killing("os.rename", "os.remove", "shutil.rmtree", "http.client.send", "slipway.tracking")}
+import time
 from slipway import settings
 from slipway.housekeeping import gc
-kill_at, seen, armed, now = int(sys.argv[1]), 0, False, time.time
-def hook(event, args):
-    global seen
-    if armed and event in ("os.rename", "os.remove", "shutil.rmtree", "http.client.send", "slipway.tracking"):
-        seen += 1
-        if seen == kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-sys.addaudithook(hook)
+now = time.time
 from slipway.tracking import client
 call = client.call
 def counted(*arguments):

@@ -12,6 +12,7 @@ from slipway.store import files
 from slipway.store.local import LocalStore
 from slipway.store.uri import fetch, open_store
 from tests.helpers.artifacts import CONTENT
+from tests.helpers.killing import killing
 
 
 def contents(folder):
@@ -187,21 +188,12 @@ def test_fetch_gives_a_verified_directory_and_notices_damage(store, make_artifac
         fetch(store.uri + "/models/a/2", tmp_path / "cache")
 
 
-KILLED_PUT = """
-import os, signal, sys
+KILLED_PUT = f"""{killing("os.rename", "shutil.copyfile", "http.client.send")}
 from pathlib import Path
 from slipway.store.uri import open_store
-store = open_store(sys.argv[1])
-kill_at, seen, armed = int(sys.argv[3]), 0, False
-def hook(event, args):
-    global seen
-    if armed and event in ("os.rename", "shutil.copyfile", "http.client.send"):
-        seen += 1
-        if seen == kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-sys.addaudithook(hook)
+store = open_store(sys.argv[2])
 armed = True
-store.put_dir(Path(sys.argv[2]), "x/1")
+store.put_dir(Path(sys.argv[3]), "x/1")
 """
 
 
@@ -213,7 +205,7 @@ def test_put_killed_anywhere_leaves_nothing_visible_and_completes_when_run_again
     kills = range(1, 200) if store_uri.startswith("/") else range(2, 200, 3)
     for kill_at in kills:
         done = subprocess.run(
-            [sys.executable, "-c", KILLED_PUT, store_uri, str(artifact), str(kill_at)], timeout=60, check=False
+            [sys.executable, "-c", KILLED_PUT, str(kill_at), store_uri, str(artifact)], timeout=60, check=False
         )
         if done.returncode == 0:
             break

@@ -24,7 +24,7 @@ def check(dataset: Dataset, config: CheckConfig, out: Path) -> Report:
     Files: checks.json (see `report.Report`), and a PNG for each finding about images. Equal data give equal bytes. A finding
     that refuses does not raise here: `report.refuse` does, when the report is written and can be looked at.
 
-    About 20 s for 60,000 images of 32 px; see `CheckConfig` for what bounds the work on larger sets.
+    28 s of one core for 60,000 images of 32 px; see `CheckConfig` for what bounds the work on larger sets.
     """
     items = Items(dataset)
     of_others = {name for kind, names in OF_KIND.items() if kind != dataset.kind for name in names}

@@ -23,12 +23,3 @@ def confident_classes(labels_N: NDArray[np.int64], probabilities_NK: NDArray[np.
     threshold_K = np.where(counts_K > 0, totals_K / np.maximum(counts_K, 1), np.inf)
     reached_NK = np.where(probabilities_NK >= threshold_K - 1e-6, probabilities_NK, -1)
     return np.asarray(np.where(reached_NK.max(1) >= 0, reached_NK.argmax(1), -1), np.int64)
-
-
-def confident_joint(labels_N: NDArray[np.int64], probabilities_NK: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Items by given label (row) and by the class they are confidently of (column), int64 [K, K]."""
-    classes = probabilities_NK.shape[1]
-    confident_N = confident_classes(labels_N, probabilities_NK)
-    counted = confident_N >= 0
-    joint = np.bincount(labels_N[counted] * classes + confident_N[counted], minlength=classes**2)
-    return np.asarray(joint.reshape(classes, classes), np.int64)

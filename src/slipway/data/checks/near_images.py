@@ -3,8 +3,8 @@
 Colours and shading are taken away first (gray, minus its blur), and local contrast is made even: sky, sea and lawns look alike
 in many photographs, and so do all lines; what is fine does not.
 Candidates are pairs whose coarse structure correlates, by matrix products of blocks. A candidate counts by how well the middle
-of one image correlates with the other, at the best of some small shifts. Perceptual hashes (64 bits of a DCT) were the
-alternative; at 32 px they see little but the shading that is taken away here.
+of one image correlates with the other, at the best of some small shifts. Perceptual hashes (64 bits of a DCT),
+the usual way, were not tried: they see the coarse part that is taken away here.
 """
 
 # N items, H/W px, C channels, P pairs, D numbers that describe an item

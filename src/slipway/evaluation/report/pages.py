@@ -2,17 +2,24 @@
 
 import base64
 import io
+import time
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from slipway.evaluation.report import pictures
 from slipway.evaluation.report.material import Material
+from slipway.explain import picture
+from slipway.explain.explanation import explain
 from slipway.preprocess import Raw
 from slipway.preprocess.text import as_text
 from slipway.store import files
 
 REPORT, CARD = "report.html", "model_card.md"
 EXCERPT_CHARS = 400
+EXPLAIN_S = 30.0
+"""Mistakes are explained for about so long, the worst first: an encoder asks 256 times about one long text."""
 
 
 def write(out: Path, material: Material) -> None:
@@ -26,19 +33,19 @@ def write(out: Path, material: Material) -> None:
 def report(material: Material) -> str:
     """The whole report: HTML with its styles and pictures inside; nothing is loaded from anywhere."""
     scores, found = material.scores, material.scores.summary
-    answers = scores.labels_N, scores.probabilities_NK, material.bundle.labels, found["classes"]
     drawn = {
         "confusion": pictures.confusion_matrix(found["confusion"], material.bundle.labels),
-        "roc": pictures.roc(*answers),
-        "precision": pictures.precision_recall(*answers),
+        "roc": pictures.roc(scores),
+        "precision": pictures.precision_recall(scores),
         "reliability": pictures.reliability(found["reliability"]),
     }
     if len(material.history) > 1:
         kept = material.bundle.meta["training"]["best"]["epoch"]
         drawn |= {what: pictures.learning_curve(material.history, what, kept) for what in ("loss", "accuracy")}
-    if found.get("robustness"):
+    if found["robustness"]:
         drawn["robustness"] = pictures.robustness(found["robustness"])
-    mistakes = [row | _shown(row["raw"], material) for row in material.mistakes()]
+    ends = time.monotonic() + EXPLAIN_S
+    mistakes = [row | _shown(row["raw"], material, explained=time.monotonic() < ends) for row in material.mistakes()]
     sheets = {f.picture: _data_uri((material.checked / f.picture).read_bytes()) for f in material.checks.findings if f.picture}
     return _rendered("report.html.j2", sheets=sheets, m=material, found=found, pictures=drawn, mistakes=mistakes)
 
@@ -56,24 +63,20 @@ def card_page(material: Material) -> str:
     return _rendered("card.html.j2", title=f"{material.model}: model card", body=body)
 
 
-def _shown(raw: Raw, material: Material) -> dict[str, Any]:
-    """An item as a page can show it, and why it was answered so: what the model saw of an image, the beginning of a text."""
-    from slipway.explain import picture
-    from slipway.explain.explanation import explain
-
-    (told,) = explain(material.bundle, [raw])
-    if told.heatmap_HW is None:
+def _shown(raw: Raw, material: Material, *, explained: bool) -> dict[str, Any]:
+    """An item as a page can show it: what the model saw of an image, the beginning of a text; and why it was answered so."""
+    told = explain(material.bundle, [raw])[0] if explained else None
+    if material.dataset.kind == "text":
         text = as_text(raw)
-        more = " …" if len(text) > EXCERPT_CHARS else ""
-        return {"pieces": picture.beginning(picture.spans(text, told), EXCERPT_CHARS), "more": more}
-    from PIL import Image
-
+        pieces = picture.beginning(picture.spans(text, told) if told else [(text, 0.0)], EXCERPT_CHARS)
+        return {"pieces": pieces, "more": " …" if len(text) > EXCERPT_CHARS else ""}
     image_HWC = material.bundle.preprocess.encode([raw])["image"][0]
     seen = Image.fromarray(image_HWC[..., 0] if image_HWC.shape[2] == 1 else image_HWC)
-    return {"image": _png(seen), "heatmap": _png(picture.overlay(image_HWC, told.heatmap_HW))}
+    heatmap = told.heatmap_HW if told else None
+    return {"image": _png(seen), "heatmap": "" if heatmap is None else _png(picture.overlay(image_HWC, heatmap))}
 
 
-def _png(image: Any) -> str:
+def _png(image: Image.Image) -> str:
     target = io.BytesIO()
     image.save(target, format="PNG")
     return _data_uri(target.getvalue())

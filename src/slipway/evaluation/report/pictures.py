@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slipway import metrics
+from slipway.evaluation.scores import Scores
 
 MAX_CURVES = 10
 """Classes that get a curve of their own: the worst ones."""
 MAX_NAMED = 30
 """Classes whose names and counts fit a confusion matrix."""
+COLUMNS = 2
+"""Of panels of disturbances: on a phone's width their letters can still be read."""
 POINTS = 200
 """Of a curve at most: finer steps cannot be seen."""
 
@@ -56,52 +59,37 @@ def confusion_matrix(confusion: Sequence[Sequence[int]], labels: Sequence[str]) 
     return _svg(figure)
 
 
-def roc(
-    labels_N: NDArray[np.integer],
-    probabilities_NK: NDArray[np.floating],
-    labels: Sequence[str],
-    classes: Sequence[Mapping[str, Any]],
-) -> str:
-    """ROC curve of each class against the rest; of many classes, those with the least average precision.
-
-    Args:
-        classes: of `summary.summarise`.
-    """
+def roc(scores: Scores) -> str:
+    """ROC curve of each class against the rest; of many classes, those with the least average precision."""
     figure, axes = _panel()
-    for k, true_T, false_T in _judged(labels_N, probabilities_NK, classes):
+    for name, row, true_T, false_T in _judged(scores):
         alarms_T, found_T = np.r_[0, false_T / false_T[-1]], np.r_[0, true_T / true_T[-1]]
-        axes.plot(alarms_T, found_T, lw=1.3, label=f"{_short(labels[k])} {classes[k]['roc_auc']:.3f}")
+        axes.plot(alarms_T, found_T, lw=1.3, label=f"{name} {row['roc_auc']:.3f}")
     axes.plot([0, 1], [0, 1], color="0.7", lw=1, ls=":")
     axes.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC, area", ylim=(0, 1.03))
     axes.legend(frameon=False, fontsize=7, loc="lower right")
     return _svg(figure)
 
 
-def precision_recall(
-    labels_N: NDArray[np.integer],
-    probabilities_NK: NDArray[np.floating],
-    labels: Sequence[str],
-    classes: Sequence[Mapping[str, Any]],
-) -> str:
-    """Precision over recall of each class against the rest; arguments as for `roc`."""
+def precision_recall(scores: Scores) -> str:
+    """Precision over recall of each class against the rest; of many classes, those with the least average precision."""
     figure, axes = _panel()
-    for k, true_T, false_T in _judged(labels_N, probabilities_NK, classes):
-        label = f"{_short(labels[k])} {classes[k]['average_precision']:.3f}"
+    for name, row, true_T, false_T in _judged(scores):
+        label = f"{name} {row['average_precision']:.3f}"
         axes.step(true_T / true_T[-1], true_T / (true_T + false_T), where="post", lw=1.3, label=label)
     axes.set(xlabel="recall", ylabel="precision", title="precision and recall, average precision", ylim=(0, 1.03))
     axes.legend(frameon=False, fontsize=7, loc="lower left")
     return _svg(figure)
 
 
-def _judged(
-    labels_N: NDArray[np.integer], probabilities_NK: NDArray[np.floating], classes: Sequence[Mapping[str, Any]]
-) -> Iterator[tuple[int, NDArray[np.floating], NDArray[np.floating]]]:
-    """Classes that get curves, with their true and false positives by threshold, thinned to what can be seen."""
+def _judged(scores: Scores) -> Iterator[tuple[str, Mapping[str, Any], NDArray[np.floating], NDArray[np.floating]]]:
+    """Classes that get curves: name, numbers, true and false positives by threshold, thinned to what can be seen."""
+    classes = scores.summary["classes"]
     judged = [k for k, row in enumerate(classes) if row["average_precision"] is not None and row["roc_auc"] is not None]
     for k in sorted(sorted(judged, key=lambda k: classes[k]["average_precision"])[:MAX_CURVES]):
-        true_1T, false_1T = metrics.threshold_counts(labels_N == k, probabilities_NK[:, k])
+        true_1T, false_1T = metrics.threshold_counts(scores.labels_N == k, scores.probabilities_NK[:, k])
         some_T = np.unique(np.linspace(0, true_1T.shape[1] - 1, POINTS).astype(int))
-        yield k, true_1T[0, some_T], false_1T[0, some_T]
+        yield _short(scores.summary["labels"][k]), classes[k], true_1T[0, some_T], false_1T[0, some_T]
 
 
 def reliability(bins: Mapping[str, Sequence[float | None]]) -> str:
@@ -125,15 +113,31 @@ def reliability(bins: Mapping[str, Sequence[float | None]]) -> str:
 
 
 def robustness(result: Mapping[str, Any]) -> str:
-    """Accuracy over the strength of each disturbance.
+    """Accuracy over the strength of each disturbance, with its 95 % interval and the undisturbed accuracy.
 
     Args:
         result: of `robustness.measure`.
     """
-    from slipway.evaluation import robustness_view
-
-    text = robustness_view.draw(result).decode()
-    return text[text.index("<svg") :]
+    lines = -(-len(result["corruptions"]) // COLUMNS)
+    figure = _figure(6.4, 1.9 * lines)
+    panels = figure.subplots(lines, COLUMNS, squeeze=False, sharey=True).ravel()
+    for axes, (name, headline) in zip(panels, result["corruptions"].items(), strict=False):
+        rows = [row for row in result["rows"] if row["corruption"] == name]
+        places = range(len(rows))
+        axes.axhline(result["accuracy"], color="0.5", linestyle="--", linewidth=1)
+        axes.fill_between(places, [r["accuracy_low"] for r in rows], [r["accuracy_high"] for r in rows], alpha=0.2, linewidth=0)
+        axes.plot(places, [r["accuracy"] for r in rows], "o-", markersize=4)
+        axes.set_xticks(places, [f"{r['severity']:g}" for r in rows])
+        axes.set_title(name, fontsize=9)
+        axes.set_xlabel(headline["unit"], fontsize=8)
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.3)
+        axes.set_ylim(0, 1.02)
+    for axes in panels[len(result["corruptions"]) :]:
+        axes.set_axis_off()
+    for axes in panels[::COLUMNS]:
+        axes.set_ylabel("accuracy", fontsize=8)
+    return _svg(figure)
 
 
 def _short(name: str, most: int = 18) -> str:
