@@ -32,6 +32,8 @@ from slipway.store import files
 CPU = "CPUExecutionProvider"
 """What runs a bundle, by onnxruntime's name."""
 FORMAT = 1
+HEATMAP = "heatmap"
+"""Name of the graph's second output, which image networks with a closed form of class activation maps have."""
 RELEASE = "release.json"
 BATCH = 64
 """Items a call of the engine takes in `predict`; larger batches gained nothing on CPUs and cost memory."""
@@ -93,6 +95,16 @@ class Bundle:
         probabilities: NDArray[np.float32] = self._session.run(["probabilities"], dict(feeds))[0]
         return probabilities
 
+    @property
+    def has_heatmap(self) -> bool:
+        """Whether `heatmap` answers: the network's head is linear in globally averaged features."""
+        return any(output.name == HEATMAP for output in self._session.get_outputs())
+
+    def heatmap(self, feeds: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """What each cell of the last features adds to each class's logit [N, K, h, w], of graph inputs as in `run`."""
+        heatmap: NDArray[np.float32] = self._session.run([HEATMAP], dict(feeds))[0]
+        return heatmap
+
 
 def save(
     target: Path,
@@ -110,7 +122,8 @@ def save(
 
     Args:
         meta: bundle.json without `format`, `preprocess` and `variants`; needs family, architecture and labels.
-        variants: `<engine>-<precision>` -> ONNX file with one output `probabilities` FP32 [N, K]; the first is the default.
+        variants: `<engine>-<precision>` -> ONNX file with an output `probabilities` FP32 [N, K], and if it has one `heatmap`
+            FP32 [N, K, h, w]; the first is the default.
         train_items: sorted; first 8 bytes of the content hash of each training item.
         selftest_items: synthetic items as a client would send them; the expected answers are computed here.
         timings: seconds by name; outside the digest.

@@ -21,11 +21,13 @@ def command(
     text: Annotated[str | None, Option(metavar="TEXT", help="A text instead of a file.")] = None,
     target: Annotated[str, Option(metavar="CLASS", help="The class to explain; default: the model's answer.")] = "",
     out: Annotated[Path | None, Option("-o", "--out", metavar="FILE.png", help="Picture: the image under its heatmap.")] = None,
+    method: Annotated[str, Option(help="auto, or of images: cam, occlusion.")] = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Take parts of the item away, one at a time, and tell how much the answer loses: the fall of its log-odds.
+    """Tell what of an item the answer rests on.
 
-    Of an image, patches on a grid are covered, and -o draws what mattered; of a text, each word is left out.
+    Of an image -o draws it: the class activation map that is in the model's graph (cam), or, slower and for every
+    network, what the answer loses when patches are covered (occlusion). Of a text each word is left out.
     """
     from slipway import references
     from slipway import settings as settings_
@@ -50,7 +52,7 @@ def command(
         raise DataError(f"{file}: cannot be read ({exc.strerror or exc})") from exc
     assert raw is not None
     try:
-        told = explain(bundle, [raw], target=target or None)[0]
+        told = explain(bundle, [raw], target=target or None, method=method)[0]
     except DataError as exc:
         raise DataError(f"{file or '--text'}: {str(exc).removeprefix('item 0: ')}") from exc
     if out and told.heatmap_HW is not None:
@@ -59,7 +61,8 @@ def command(
     if as_json:
         print(json.dumps({"model": str(found), **_json(told, bundle.labels)}, ensure_ascii=False))
         return
-    print(f"{told.label} {told.probability:.1%}, by {found}; the largest fall of its log-odds is {told.max_drop:.3g}")
+    scale = "a cell adds at most {} to its logit" if told.method == "cam" else "the largest fall of its log-odds is {}"
+    print(f"{told.label} {told.probability:.1%}, by {found}; {told.method}: {scale.format(f'{told.largest:.3g}')}")
     if out:
         print(out)
     if told.attributions_T is not None:
@@ -74,7 +77,7 @@ def _json(told: "Explanation", labels: Sequence[str]) -> dict[str, Any]:
         "label": told.label,
         "probabilities": dict(zip(labels, map(float, told.probabilities_K), strict=True)),
         "method": told.method,
-        "max_drop": told.max_drop,
+        "largest": told.largest,
     }
     if told.heatmap_HW is not None:
         return value | {"heatmap": told.heatmap_HW.tolist()}

@@ -19,7 +19,7 @@ MAX_READ_CHARS = 4_000_000
 """Sent for one explanation, all copies together: very long texts get fewer parts (4 of a million characters)."""
 
 
-def parts(bundle: Bundle, raw: Raw, index: int, base: float) -> dict[str, Any]:
+def leave_one_out(bundle: Bundle, raw: Raw, index: int, base: float) -> dict[str, Any]:
     """Fields of an `Explanation`: the fall of log-odds by token.
 
     Args:
@@ -31,7 +31,7 @@ def parts(bundle: Bundle, raw: Raw, index: int, base: float) -> dict[str, Any]:
     fall_T = (base - log_odds(left, index)).astype(np.float32)
     return {
         "method": "leave_one_out",
-        "max_drop": float(fall_T.max(initial=0)),
+        "largest": float(fall_T.max(initial=0)),
         "tokens": tokens,
         "attributions_T": fall_T,
     }

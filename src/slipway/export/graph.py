@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slipway import bundle
 from slipway.models.restore import Restored
 
 if TYPE_CHECKING:
@@ -11,7 +12,10 @@ if TYPE_CHECKING:
 
 OPSET = 20
 OUTPUT = "probabilities"
-"""The one output: float32 [N, K]."""
+"""Float32 [N, K]."""
+HEATMAP = bundle.HEATMAP
+"""A second output, of networks that have a closed form (see `models.cam`): float32 [N, K, H, W], what each cell adds to a
+class's logit before the temperature."""
 
 
 def write(model: "ModelProto", restored: Restored, path: Path) -> None:

@@ -47,7 +47,7 @@ class FastCNN(nn.Module):
         before = [len(self.whitening.weight), *widths]
         self.blocks = nn.Sequential(*(_Block(a, b) for a, b in zip(before, widths, strict=False)))
         self.pool = GlobalAveragePool()
-        self.head = nn.Linear(widths[-1], num_classes, bias=False)
+        self.head = _Head(widths[-1], num_classes, bias=False)
 
     def initialise(self, x_BCHW: Tensor) -> None:
         """Compute the whitening filters. x_BCHW: float32, normalised training images; some thousands are enough."""
@@ -56,7 +56,7 @@ class FastCNN(nn.Module):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """See `network.ImageNetwork`: float32 [B, C, H, W] -> logits [B, K]."""
         x_BCHW = self.blocks(F.relu(self.whitening(x_BCHW)))
-        logits_BK: Tensor = self.head(self.pool(x_BCHW)) * LOGIT_SCALE
+        logits_BK: Tensor = self.head(self.pool(x_BCHW))
         return logits_BK
 
 
@@ -102,6 +102,13 @@ class Whitening(nn.Module):
     @staticmethod
     def _both_signs(half_FP: Tensor) -> Tensor:
         return torch.cat([half_FP, -half_FP]).reshape(2 * len(half_FP), -1, PATCH_PX, PATCH_PX).float()
+
+
+class _Head(nn.Linear):
+    """A linear layer, scaled."""
+
+    def forward(self, x_BC: Tensor) -> Tensor:
+        return super().forward(x_BC) * LOGIT_SCALE
 
 
 class _Block(nn.Module):

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from slipway import bundle as bundles
 from slipway.errors import DataError
 from slipway.export.calibrate import softmax
 from slipway.export.onnx import export
 from slipway.models.architectures import ARCHITECTURES
+from slipway.models.cnn import GlobalAveragePool
 from slipway.models.restore import restore
 from slipway.store import files
 from tests.helpers import datasets
@@ -106,3 +108,35 @@ def test_fresh_processes_export_byte_for_byte_the_same_bundle(name, exported, tm
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     digests = {files.verify(path).digest for path in (tmp_path / "1", tmp_path / "2", here)}
     assert len(digests) == 1
+
+
+def grad_cam(network, image, index):
+    """By automatic differentiation, of the features that are pooled: ReLU of their sum, weighted by mean gradients."""
+    kept = []
+    pool = next(m for m in network.modules() if isinstance(m, GlobalAveragePool))
+    hook = pool.register_forward_pre_hook(lambda _pool, args: kept.append(args[0]))
+    with torch.enable_grad():
+        logits = network(image)
+        hook.remove()
+        (gradient,) = torch.autograd.grad(logits[0, index], kept[0])
+    weights = gradient.mean(dim=(2, 3), keepdim=True)
+    return (weights * kept[0]).sum(dim=1).relu()[0].detach().numpy()
+
+
+DENSE_HEADS = {"lenet5", "custom_cnn"}
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name not in ("tfidf_logreg", "hf_encoder")])
+def test_the_heatmap_in_the_graph_is_grad_cam(name, exported):
+    dataset, _, out = exported(name)
+    bundle, network = bundles.load(out, threads=1), restore(out).model
+    assert bundle.has_heatmap == (name not in DENSE_HEADS)
+    if not bundle.has_heatmap:
+        return
+    feeds = bundle.preprocess.encode(dataset.raw("test")[:3])
+    maps = bundle.heatmap(feeds)
+    for i, image in enumerate(feeds["image"]):
+        for index in range(len(bundle.labels)):
+            expected = grad_cam(network, torch.from_numpy(image[None]), index)
+            np.testing.assert_allclose(np.maximum(maps[i, index], 0), expected, atol=1e-4 * max(1, expected.max()))
+    assert maps.std(axis=(2, 3)).max() > 0 or maps.shape[2:] == (1, 1)

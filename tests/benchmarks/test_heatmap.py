@@ -1,0 +1,59 @@
+"""What the second output of a graph costs: answers with it in the graph, by answers of the graph without it; the bar is 1.02."""
+
+import time
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from slipway import bundle as bundles
+from slipway import settings as settings_
+from slipway.export import graph, torch_graph
+from slipway.models import architectures
+from slipway.models.cam import activation_map
+from tests.benchmarks.table import show
+
+ROUNDS, SECONDS = 15, 1.0
+CASES = {"fast_cnn": (32, 3, 64), "resnet18": (32, 3, 8), "mobilenet_v2": (96, 3, 8), "defect_base": (200, 1, 8)}
+"""Side in pixels, channels, batch size."""
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize("name", CASES)
+def test_a_heatmap_in_the_graph(name, tmp_path):
+    px, channels, batch = CASES[name]
+    threads = settings_.load().threads
+    torch.manual_seed(0)
+    model = architectures.build(name, num_classes=10, image_px=px, channels=channels).eval()
+    image = torch.randint(0, 256, (2, px, px, channels), dtype=torch.uint8)
+    sessions = {}
+    for told, maps in (("without", None), ("with", activation_map(model, image))):
+        assert (maps is None) == (told == "without")
+        path = tmp_path / f"{told}.onnx"
+        served = torch_graph.Served(model, 1.0, maps).eval()
+        onnx.save(torch_graph.program(served, {"image": image}, ({0: torch.export.Dim("batch")},)), path)
+        sessions[told] = bundles.open_session(path, threads=threads)
+    feeds = {"image": np.random.default_rng(0).integers(0, 256, (batch, px, px, channels), dtype=np.uint8)}
+    asked = {
+        "without": ("without", [graph.OUTPUT]),
+        "there": ("with", [graph.OUTPUT]),
+        "asked for": ("with", [graph.OUTPUT, graph.HEATMAP]),
+    }
+    runs = {what: sessions[session].run for what, (session, _) in asked.items()}
+    started = time.perf_counter()
+    runs["without"](asked["without"][1], feeds)
+    count = max(1, int(SECONDS / (time.perf_counter() - started)))
+    seconds = {what: [] for what in asked}
+    for _ in range(ROUNDS):
+        for _ in range(count):  # alternating within a round, so that a busy moment hits all
+            for what, run in runs.items():
+                started = time.perf_counter()
+                run(asked[what][1], feeds)
+                seconds[what].append(time.perf_counter() - started)
+    least = {what: [min(values[i::ROUNDS]) for i in range(ROUNDS)] for what, values in seconds.items()}
+    rows = {
+        f"{what}: ratio": [a / b for a, b in zip(least[what], least["without"], strict=True)] for what in ("there", "asked for")
+    }
+    rows["   without, ms"] = [1e3 * value for value in least["without"]]
+    show(f"{name} at {px} px, batch {batch}", rows, threads=threads)
