@@ -9,9 +9,10 @@ DURATION_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 
 """Upper bounds in seconds; objectives may only use one of these as their bound."""
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
-PHASES = ("parse", "queue", "preprocess", "model", "postprocess")
+PHASES = ("parse", "queue", "preprocess", "model", "explain", "postprocess")
 """parse: JSON to items · queue: waiting for a worker thread · preprocess: decode and resize, or tokenise · model: the
-graph · postprocess: answer to JSON. They add up to the request's duration, less what HTTP takes."""
+graph · explain: both, where reasons are asked for · postprocess: answer to JSON. They add up to the request's duration,
+less what HTTP takes."""
 UNKNOWN = "unknown"
 """Value of the `model` label for requests to models that are not served: a client must not be able to add series."""
 

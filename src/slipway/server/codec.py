@@ -19,9 +19,14 @@ import orjson
 from numpy.typing import NDArray
 
 from slipway.errors import RequestError, unknown
+from slipway.explain.explanation import Explanation
 from slipway.preprocess import Raw
 
 OUTPUTS = ("probabilities", "label")
+EXPLAINED: Mapping[str, tuple[str, ...]] = {"image": ("heatmap",), "text": ("tokens", "attributions")}
+"""Outputs that are given on request only, by input: why the label was answered."""
+MAX_EXPLAINED = 16
+"""Items of a request that asks for them: one may cost as much as hundreds of answers."""
 MAX_ITEMS = 1024
 """Of one request: with more, one client would hold a worker thread for long."""
 MAX_PIXELS = 40_000_000
@@ -43,6 +48,11 @@ class InferRequest:
     outputs: tuple[str, ...]
     """Names to answer, in the order asked for."""
 
+    @property
+    def explained(self) -> bool:
+        """Whether it asks why, too."""
+        return not set(self.outputs) <= set(OUTPUTS)
+
 
 def parse(body: bytes, input_name: str) -> InferRequest:
     """A request for a model whose input is `input_name`.
@@ -59,31 +69,54 @@ def parse(body: bytes, input_name: str) -> InferRequest:
     if request_id is not None and not isinstance(request_id, str):
         raise RequestError(f"id: must be a string, got {_kind(request_id)}")
     _parameters(request, "parameters")
-    return InferRequest(request_id, _items(request.get("inputs"), input_name), _outputs(request.get("outputs")))
+    items, outputs = _items(request.get("inputs"), input_name), _outputs(request.get("outputs"), input_name)
+    found = InferRequest(request_id, items, outputs)
+    if found.explained and len(items) > MAX_EXPLAINED:
+        raise RequestError(
+            f"inputs[0].shape: {len(items)} items, allowed are {MAX_EXPLAINED} in a request for "
+            f"{' or '.join(EXPLAINED[input_name])}; send several"
+        )
+    return found
 
 
 def respond(
-    request: InferRequest, *, model: str, version: str, labels: Sequence[str], probabilities_NK: NDArray[np.float32]
+    request: InferRequest,
+    *,
+    model: str,
+    version: str,
+    labels: Sequence[str],
+    probabilities_NK: NDArray[np.float32],
+    explanations: Sequence[Explanation] = (),
 ) -> bytes:
     """The answer's JSON: the requested outputs, in the order asked for.
 
     Args:
         labels: one per item, the class of the largest probability.
+        explanations: one per item, of that class, if the request asks for them. Texts of fewer tokens than the longest
+            are filled with empty tokens of attribution 0.
     """
-    tensors: dict[str, dict[str, Any]] = {
-        "probabilities": {
-            "name": "probabilities",
-            "shape": list(probabilities_NK.shape),
-            "datatype": "FP32",
-            "data": np.ascontiguousarray(probabilities_NK).reshape(-1),
-        },
-        "label": {"name": "label", "shape": [len(labels)], "datatype": "BYTES", "data": list(labels)},
-    }
+    tensors = {"probabilities": _floats(probabilities_NK), "label": _strings([len(labels)], list(labels))}
+    if explanations and explanations[0].heatmap_HW is not None:
+        tensors["heatmap"] = _floats(np.stack([e.heatmap_HW for e in explanations if e.heatmap_HW is not None]))
+    elif explanations:
+        most = max(len(e.tokens) for e in explanations)
+        rows = [[t.text for t in e.tokens] + [""] * (most - len(e.tokens)) for e in explanations]
+        tensors["tokens"] = _strings([len(rows), most], [token for row in rows for token in row])
+        values = [np.pad(e.attributions_T, (0, most - len(e.tokens))) for e in explanations if e.attributions_T is not None]
+        tensors["attributions"] = _floats(np.stack(values))
     answer: dict[str, Any] = {"model_name": model, "model_version": version}
     if request.id is not None:
         answer["id"] = request.id
-    answer["outputs"] = [tensors[name] for name in request.outputs]
+    answer["outputs"] = [{"name": name, **tensors[name]} for name in request.outputs]
     return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _floats(values: NDArray[np.float32]) -> dict[str, Any]:
+    return {"shape": list(values.shape), "datatype": "FP32", "data": np.ascontiguousarray(values).reshape(-1)}
+
+
+def _strings(shape: list[int], values: list[str]) -> dict[str, Any]:
+    return {"shape": shape, "datatype": "BYTES", "data": values}
 
 
 def _items(inputs: Any, input_name: str) -> Sequence[Raw]:
@@ -184,15 +217,15 @@ def _uint8(values: list[Any], where: str, offset: int) -> NDArray[np.uint8]:
     return array.astype(np.uint8)
 
 
-def _outputs(outputs: Any) -> tuple[str, ...]:
+def _outputs(outputs: Any, input_name: str) -> tuple[str, ...]:
     if outputs is None or outputs == []:
         return OUTPUTS
     if not isinstance(outputs, list):
         raise RequestError(f"outputs: must be a list, got {_kind(outputs)}")
     names = [_tensor_name(output, f"outputs[{i}]") for i, output in enumerate(outputs)]
     for i, name in enumerate(names):
-        if name not in OUTPUTS:
-            raise RequestError(unknown(f"outputs[{i}].name", name[:80], OUTPUTS))
+        if name not in (allowed := (*OUTPUTS, *EXPLAINED[input_name])):
+            raise RequestError(unknown(f"outputs[{i}].name", name[:80], allowed))
         if name in names[:i]:
             raise RequestError(f"outputs[{i}].name: '{name}' is there twice")
     return tuple(names)

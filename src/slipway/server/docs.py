@@ -24,6 +24,10 @@ REQUESTS: Mapping[str, Any] = {
         "inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["a fine film"]}],
         "outputs": [{"name": "label"}],
     },
+    "reasons": {
+        "inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["a fine film"]}],
+        "outputs": [{"name": "label"}, {"name": "tokens"}, {"name": "attributions"}],
+    },
 }
 """Request bodies by what they send."""
 _MODEL = {

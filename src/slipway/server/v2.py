@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 
 import slipway
 from slipway.errors import NotFoundError, UserError, unknown
+from slipway.explain.explanation import Explanation
 from slipway.monitor.metrics import UNKNOWN, Metrics
 from slipway.server import codec
 from slipway.server.models import ServedModel
@@ -114,10 +115,21 @@ class V2:
         def observe(phase: str, seconds: float) -> None:
             phases[phase] += seconds
 
-        labels, probabilities_NK = model.predict(request.items, observe)
+        explanations: Sequence[Explanation] = ()
+        if request.explained:
+            asked = time.perf_counter()
+            labels, probabilities_NK, explanations = model.explain(request.items)
+            phases["explain"] = time.perf_counter() - asked
+        else:
+            labels, probabilities_NK = model.predict(request.items, observe)
         predicted = time.perf_counter()
         answer = codec.respond(
-            request, model=model.name, version=model.version, labels=labels, probabilities_NK=probabilities_NK
+            request,
+            model=model.name,
+            version=model.version,
+            labels=labels,
+            probabilities_NK=probabilities_NK,
+            explanations=explanations,
         )
         phases["postprocess"] = time.perf_counter() - predicted
         for phase, seconds in phases.items():

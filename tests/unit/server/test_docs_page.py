@@ -18,7 +18,7 @@ def test_infer_is_documented_with_request_and_answers(client):
     for path, operations in client.get("/openapi.json").json()["paths"].items():
         if path.endswith("/infer"):
             content = operations["post"]["requestBody"]["content"]["application/json"]
-            assert set(content["examples"]) == {"image", "pixels", "text"}
+            assert set(content["examples"]) == {"image", "pixels", "text", "reasons"}
             assert {"200", "400", "404", "413"} <= set(operations["post"]["responses"])
 
 
@@ -33,6 +33,6 @@ def test_example_request_on_the_page_works(client):
 def test_documented_requests_work(client):
     content = client.get("/openapi.json").json()["paths"]["/v2/models/{model}/infer"]["post"]["requestBody"]["content"]
     for name, example in content["application/json"]["examples"].items():
-        model = "nlp-tiny" if name == "text" else "cv-tiny"
+        model = "nlp-tiny" if name in ("text", "reasons") else "cv-tiny"
         response = client.post(f"/v2/models/{model}/infer", content=json.dumps(example["value"]).encode())
         assert response.status_code == 200, (name, response.text)

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from slipway.errors import ConfigError
+from slipway.explain.explanation import explain
 from slipway.server.app import create_app
+from slipway.server.codec import EXPLAINED, MAX_EXPLAINED
 from slipway.server.models import ServedModel
 from slipway.server.v2 import MAX_BODY_BYTES
 from slipway.store import files
@@ -52,6 +54,37 @@ def test_pixels_are_answered_as_the_same_image(client, loaded, family, px):
     tensor = {"name": "image", "shape": list(pixels.shape), "datatype": "UINT8", "data": pixels.ravel().tolist()}
     found = outputs(ask(client, family, {"inputs": [tensor]}))["probabilities"]["data"]
     np.testing.assert_array_equal(np.array(found, np.float32), loaded[family].predict(list(pixels)).ravel())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_reasons_are_given_on_request_as_explain_finds_them(client, loaded, family):
+    items = make_items(family, 3)
+    names = EXPLAINED["text" if family == "nlp" else "image"]
+    answer = outputs(ask(client, family, as_request(family, items, outputs=[{"name": name} for name in ("label", *names)])))
+    assert tuple(answer) == ("label", *names)
+    for i, told in enumerate(explain(loaded[family], items)):
+        assert answer["label"]["data"][i] == told.label
+        if family == "nlp":
+            tokens, values = (np.array(answer[name]["data"]).reshape(answer[name]["shape"])[i] for name in names)
+            count = len(told.tokens)
+            assert [*tokens] == [t.text for t in told.tokens] + [""] * (len(tokens) - count)
+            np.testing.assert_allclose(values[:count], told.attributions_T, atol=1e-6)
+            assert not values[count:].any()
+        else:
+            heatmaps = np.array(answer["heatmap"]["data"]).reshape(answer["heatmap"]["shape"])
+            np.testing.assert_allclose(heatmaps[i], told.heatmap_HW, atol=1e-6)
+
+
+def test_reasons_of_a_text_without_words_are_empty(client):
+    answer = outputs(ask(client, "nlp", as_request("nlp", [b"?!"], outputs=[{"name": "tokens"}, {"name": "attributions"}])))
+    assert [(o["shape"], o["data"]) for o in answer.values()] == [([1, 0], []), ([1, 0], [])]
+
+
+def test_reasons_of_too_many_items_are_refused(client):
+    request = as_request("cv", make_items("cv", MAX_EXPLAINED + 1), outputs=[{"name": "heatmap"}])
+    answer = ask(client, "cv", request)
+    assert answer.status_code == 400
+    assert answer.json()["error"] == "inputs[0].shape: 17 items, allowed are 16 in a request for heatmap; send several"
 
 
 def test_requested_outputs_come_in_the_order_asked_for(client):
