@@ -6,6 +6,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from PIL import Image
 
 from slipway import bundle as bundles
 from slipway.config import configured
@@ -78,6 +79,9 @@ def test_a_page_of_every_family_needs_nothing_from_elsewhere(family, tmp_path):
         assert f"{family}-tiny" in shown
         assert all(label in shown for label in told.bundle.labels)
     assert "Against the champion" in (tmp_path / "report" / "report.html").read_text()
+    with Image.open(tmp_path / "report" / "confusion_matrix.png") as matrix:
+        assert min(matrix.size) > 300
+        assert matrix.convert("L").getextrema()[0] < 100, "something is drawn"
     card = (tmp_path / "report" / "model_card.md").read_text()
     assert f"| accuracy | {told.scores.summary['accuracy']:.4g} |" in card
     assert "--set architecture=" in card

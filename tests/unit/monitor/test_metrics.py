@@ -50,7 +50,7 @@ def test_requests_phases_batches_and_answers_are_observed(client):
         assert of(found, "prediction_class_total", **{"class": label}) == [answer["outputs"][1]["data"].count(label)]
     assert of(found, "prediction_confidence_count", **model) == [5]
     assert len(of(found, "model_info", **model, family="cv", architecture="tiny_cv")) == 1
-    for phase in PHASES:
+    for phase in set(PHASES) - {"explain"}:  # nobody asked why
         assert of(found, "inference_phase_duration_seconds_count", phase=phase) == [1]
     parts = sum(sum(of(found, "inference_phase_duration_seconds_sum", phase=phase)) for phase in PHASES)
     assert 0 < parts <= sum(of(found, "inference_request_duration_seconds_sum"))

@@ -61,18 +61,15 @@ def _out_of_fold(
     Ends after the first fold where the model agrees with too few labels to be of use.
     """
     from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold
 
     labels_N = items.labels_N[sample]
-    described: Any
-    if items.texts:
-        described = np.array([items.texts[i][:READ_CHARS] for i in sample], object)
-    else:
-        described = np.concatenate([image_features(chunk) for chunk in items.images(sample)])
+    described = _described(items, sample)
     probabilities_NK = np.zeros((len(sample), len(items.dataset.labels)))
     judged_N = np.zeros(len(sample), bool)
     for fitted, held_out in StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(described, labels_N):
-        model = _model(items)
+        model = LogisticRegression(C=10, max_iter=60)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # good enough is good enough here
             model.fit(described[fitted], labels_N[fitted])
@@ -83,13 +80,11 @@ def _out_of_fold(
     return probabilities_NK, judged_N
 
 
-def _model(items: Items) -> Any:
+def _described(items: Items, sample: NDArray[np.int64]) -> Any:
+    """Features [N, F] of the items; of texts weighted words and word pairs, sparse. Labels have no part in them."""
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
 
-    regression = LogisticRegression(C=10, max_iter=60)
     if not items.texts:
-        return regression
+        return np.concatenate([image_features(chunk) for chunk in items.images(sample)])
     words = TfidfVectorizer(token_pattern=r"\w+|[^\w\s]", ngram_range=(1, 2), sublinear_tf=True, max_features=50_000)
-    return make_pipeline(words, regression)
+    return words.fit_transform([items.texts[i][:READ_CHARS] for i in sample])

@@ -23,11 +23,13 @@ EXPLAIN_S = 30.0
 
 
 def write(out: Path, material: Material) -> None:
-    """Write report.html, model_card.md and model_card.html, complete or not at all."""
+    """Write report.html, model_card.md, model_card.html and confusion_matrix.png, complete or not at all."""
+    matrix = pictures.confusion_matrix(material.scores.summary["confusion"], material.bundle.labels)
     pages = {REPORT: report(material), CARD: card_markdown(material), "model_card.html": card_page(material)}
     with files.atomic_dir(out) as scratch:
         for name, text in pages.items():
             files.write_bytes(scratch / name, text.encode())
+        files.write_bytes(scratch / "confusion_matrix.png", pictures.png(matrix))
 
 
 def report(material: Material) -> str:
@@ -47,7 +49,8 @@ def report(material: Material) -> str:
     ends = time.monotonic() + EXPLAIN_S
     mistakes = [row | _shown(row["raw"], material, explained=time.monotonic() < ends) for row in material.mistakes()]
     sheets = {f.picture: _data_uri((material.checked / f.picture).read_bytes()) for f in material.checks.findings if f.picture}
-    return _rendered("report.html.j2", sheets=sheets, m=material, found=found, pictures=drawn, mistakes=mistakes)
+    shown = {name: pictures.svg(figure) for name, figure in drawn.items()}
+    return _rendered("report.html.j2", sheets=sheets, m=material, found=found, pictures=shown, mistakes=mistakes)
 
 
 def card_markdown(material: Material) -> str:

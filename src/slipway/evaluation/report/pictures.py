@@ -1,16 +1,19 @@
-"""Pictures of the report, as SVG text that stands in the page itself; equal numbers give equal text."""
+"""Pictures of the report."""
 
 # N items, K classes
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slipway import metrics
 from slipway.evaluation.scores import Scores
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MAX_CURVES = 10
 """Classes that get a curve of their own: the worst ones."""
@@ -22,7 +25,7 @@ POINTS = 200
 """Of a curve at most: finer steps cannot be seen."""
 
 
-def learning_curve(history: Sequence[Mapping[str, Any]], what: str, best_epoch: int) -> str:
+def learning_curve(history: Sequence[Mapping[str, Any]], what: str, best_epoch: int) -> "Figure":
     """Training and validation by epoch; the kept epoch is marked.
 
     Args:
@@ -38,10 +41,10 @@ def learning_curve(history: Sequence[Mapping[str, Any]], what: str, best_epoch: 
     axes.set(xlabel="epoch", ylabel="loss (nats)" if what == "loss" else what)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False, fontsize=8)
-    return _svg(figure)
+    return figure
 
 
-def confusion_matrix(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
+def confusion_matrix(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> "Figure":
     """Counts, each row coloured by its share of the true class; names and counts only where they fit."""
     counts_KK = np.array(confusion)
     share_KK = counts_KK / np.maximum(counts_KK.sum(axis=1, keepdims=True), 1)
@@ -56,10 +59,10 @@ def confusion_matrix(confusion: Sequence[Sequence[int]], labels: Sequence[str]) 
         for (row, column), count in np.ndenumerate(counts_KK):
             color = "white" if share_KK[row, column] > 0.5 else "0.15"
             axes.text(column, row, str(count) if count else "·", ha="center", va="center", color=color, fontsize=8)
-    return _svg(figure)
+    return figure
 
 
-def roc(scores: Scores) -> str:
+def roc(scores: Scores) -> "Figure":
     """ROC curve of each class against the rest; of many classes, those with the least average precision."""
     figure, axes = _panel()
     for name, row, true_T, false_T in _judged(scores):
@@ -68,10 +71,10 @@ def roc(scores: Scores) -> str:
     axes.plot([0, 1], [0, 1], color="0.7", lw=1, ls=":")
     axes.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC, area", ylim=(0, 1.03))
     axes.legend(frameon=False, fontsize=7, loc="lower right")
-    return _svg(figure)
+    return figure
 
 
-def precision_recall(scores: Scores) -> str:
+def precision_recall(scores: Scores) -> "Figure":
     """Precision over recall of each class against the rest; of many classes, those with the least average precision."""
     figure, axes = _panel()
     for name, row, true_T, false_T in _judged(scores):
@@ -79,7 +82,7 @@ def precision_recall(scores: Scores) -> str:
         axes.step(true_T / true_T[-1], true_T / (true_T + false_T), where="post", lw=1.3, label=label)
     axes.set(xlabel="recall", ylabel="precision", title="precision and recall, average precision", ylim=(0, 1.03))
     axes.legend(frameon=False, fontsize=7, loc="lower left")
-    return _svg(figure)
+    return figure
 
 
 def _judged(scores: Scores) -> Iterator[tuple[str, Mapping[str, Any], NDArray[np.floating], NDArray[np.floating]]]:
@@ -92,7 +95,7 @@ def _judged(scores: Scores) -> Iterator[tuple[str, Mapping[str, Any], NDArray[np
         yield _short(scores.summary["labels"][k]), classes[k], true_1T[0, some_T], false_1T[0, some_T]
 
 
-def reliability(bins: Mapping[str, Sequence[float | None]]) -> str:
+def reliability(bins: Mapping[str, Sequence[float | None]]) -> "Figure":
     """Accuracy against confidence, and how many items each bin holds.
 
     Args:
@@ -109,10 +112,10 @@ def reliability(bins: Mapping[str, Sequence[float | None]]) -> str:
     lower.bar(edges_B[:-1], count_B, width=np.diff(edges_B), align="edge", color="C0", alpha=0.6)
     lower.set(xlabel="confidence", ylabel="items")
     upper.grid(alpha=0.3)
-    return _svg(figure)
+    return figure
 
 
-def robustness(result: Mapping[str, Any]) -> str:
+def robustness(result: Mapping[str, Any]) -> "Figure":
     """Accuracy over the strength of each disturbance, with its 95 % interval and the undisturbed accuracy.
 
     Args:
@@ -137,14 +140,14 @@ def robustness(result: Mapping[str, Any]) -> str:
         axes.set_axis_off()
     for axes in panels[::COLUMNS]:
         axes.set_ylabel("accuracy", fontsize=8)
-    return _svg(figure)
+    return figure
 
 
 def _short(name: str, most: int = 18) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
-def _panel() -> tuple[Any, Any]:
+def _panel() -> tuple["Figure", Any]:
     """A figure of one pair of axes, made for half of a page or the width of a phone."""
     figure = _figure(4.8, 3.8)
     axes = figure.subplots()
@@ -152,13 +155,14 @@ def _panel() -> tuple[Any, Any]:
     return figure, axes
 
 
-def _figure(width_in: float, height_in: float) -> Any:
+def _figure(width_in: float, height_in: float) -> "Figure":
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width_in, height_in), layout="constrained")
 
 
-def _svg(figure: Any) -> str:
+def svg(figure: "Figure") -> str:
+    """An SVG element as a page takes it in; equal figures give equal text."""
     import matplotlib
 
     target = io.StringIO()
@@ -166,3 +170,10 @@ def _svg(figure: Any) -> str:
         figure.savefig(target, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = target.getvalue()
     return text[text.index("<svg") :]
+
+
+def png(figure: "Figure") -> bytes:
+    """A PNG file on white."""
+    target = io.BytesIO()
+    figure.savefig(target, format="png", dpi=150, facecolor="white", metadata={"Software": None})
+    return target.getvalue()
