@@ -15,6 +15,8 @@ PY := .venv/bin/python
 SLIPWAY := .venv/bin/slipway
 PYTEST_ARGS ?=
 PYTEST := $(PY) -m pytest $(PYTEST_ARGS)
+# a worker a core, one thread each; what a file's tests share is made once
+PARALLEL := OMP_NUM_THREADS=1 SLIPWAY_THREADS=1 $(PYTEST) -n auto --maxprocesses 8 --dist loadfile
 
 .PHONY: help setup setup-dev pipeline-run train serve mlflow-ui compile check fmt lock minio test test-all bench bench-training wheel clean
 
@@ -60,11 +62,11 @@ minio: ## Build the S3 server of the tests from its Go module, once, into .cache
 	@tests/helpers/build_minio.sh .cache/bin/minio
 
 test: setup-dev ## Unit, contracts, one family end to end: no network service, GPU or cluster
-	@$(PYTEST) -m 'not slow and not data and not e2e and not gpu and not bench'
+	@$(PARALLEL) -m 'not slow and not data and not e2e and not gpu and not bench'
 
 test-all: setup-dev ## All of it: kill matrix, all families, S3 (where Go is), and the real data under SLIPWAY_DATA
 	@if command -v go >/dev/null; then $(MAKE) --no-print-directory minio; else echo "no Go here: the S3 tests will be skipped"; fi
-	@$(PYTEST) -m 'not e2e and not gpu and not bench'
+	@$(PARALLEL) -m 'not e2e and not gpu and not bench'
 
 bench: setup-dev ## Measure speed, minutes: n and spread beside each number
 	@$(PYTEST) -m 'bench and not quality' -s tests/benchmarks

@@ -17,7 +17,8 @@ def pytest_addoption(parser):
 
 def pytest_sessionfinish(session):
     """With --fail-on-unlisted-skips, a skip must be one that we decided on."""
-    if not session.config.getoption("--fail-on-unlisted-skips"):
+    is_worker = hasattr(session.config, "workerinput")  # of xdist: its reports go to the process that started it
+    if is_worker or not session.config.getoption("--fail-on-unlisted-skips"):
         return
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     allowed = [line for line in ALLOWED_SKIPS.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]

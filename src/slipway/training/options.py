@@ -6,7 +6,7 @@ from typing import Any
 
 from slipway.config import from_value, types
 from slipway.errors import ConfigError
-from slipway.models import families
+from slipway.models import architectures, families
 from slipway.training.recipe import TrainConfig
 
 ONLY: Mapping[str, tuple[str, ...]] = {
@@ -15,12 +15,31 @@ ONLY: Mapping[str, tuple[str, ...]] = {
 }
 """Kind of items -> options that mean nothing for the other kind."""
 
+LINEAR = (
+    "architecture",
+    "seed",
+    "regularisation",
+    "max_features",
+    "ngrams",
+    "teacher",
+    "teacher_weight",
+    "teacher_temperature",
+)
+
 
 def names(family: str) -> list[str]:
     """Fields of TrainConfig that mean something for a family, in their order; without `family`, which the data know."""
     kind = families.find(family).kind
     others = {name for other, only in ONLY.items() if other != kind for name in only}
     return [name for name in types(TrainConfig) if name != "family" and name not in others]
+
+
+def used(family: str, architecture: str) -> list[str]:
+    """Those of `names` that an architecture reads: a linear model has neither epochs nor an optimizer."""
+    known = names(family)
+    if architectures.find(architecture).input != "tfidf":
+        return known
+    return [name for name in known if name in LINEAR]
 
 
 def refuse(what: str, name: str, known: Iterable[str], family: str) -> ConfigError:

@@ -99,12 +99,13 @@ class Material:
 
     @property
     def settings(self) -> dict[str, str]:
-        """Options of training that are not at their defaults, as `--set` takes them."""
+        """Options of training that its architecture reads and that are not at their defaults, as `--set` takes them."""
+        from slipway.training import options
         from slipway.training.recipe import TrainConfig
 
-        usual = defaults(TrainConfig)
-        config = self.bundle.meta["config"]
-        return {name: to_text(value) for name, value in config.items() if name in usual and value != usual[name]}
+        usual, config = defaults(TrainConfig), self.bundle.meta["config"]
+        read = options.used(self.bundle.family, str(self.bundle.meta["architecture"]))
+        return {name: to_text(config[name]) for name in read if name in config and config[name] != usual[name]}
 
     @property
     def lineage(self) -> dict[str, str]:

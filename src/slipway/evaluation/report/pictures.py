@@ -96,7 +96,7 @@ def _judged(scores: Scores) -> Iterator[tuple[str, Mapping[str, Any], NDArray[np
 
 
 def reliability(bins: Mapping[str, Sequence[float | None]]) -> "Figure":
-    """Accuracy against confidence, and how many items each bin holds.
+    """Accuracy against confidence with its 95 % interval, and how many items each bin holds.
 
     Args:
         bins: `reliability` of `summary.summarise`.
@@ -107,7 +107,10 @@ def reliability(bins: Mapping[str, Sequence[float | None]]) -> "Figure":
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     upper.plot([0, 1], [0, 1], color="0.7", lw=1, ls=":")
     there = [b for b, n in enumerate(count_B) if n]
-    upper.plot([bins["confidence"][b] for b in there], [bins["accuracy"][b] for b in there], "o-", ms=4)
+    share_B = np.array([bins["accuracy"][b] for b in there])
+    bounds_B2 = np.array([metrics.wilson_interval(round(p * count_B[b]), int(count_B[b])) for b, p in zip(there, share_B)])
+    beyond_2B = np.abs(bounds_B2.T - share_B)
+    upper.errorbar([bins["confidence"][b] for b in there], share_B, yerr=beyond_2B, fmt="o", ms=4, lw=1)
     upper.set(ylabel="accuracy", ylim=(0, 1.03), xlim=(0, 1))
     lower.bar(edges_B[:-1], count_B, width=np.diff(edges_B), align="edge", color="C0", alpha=0.6)
     lower.set(xlabel="confidence", ylabel="items")
