@@ -16,6 +16,7 @@ from slipway.explain.image import CELLS
 from slipway.explain.picture import STOPS, overlay, spans
 from slipway.export.onnx import export
 from slipway.training.train import train
+from tests.helpers import datasets
 from tests.helpers.bundles import LABELS, WORDS, image, make_bundle, make_items
 from tests.helpers.training import config
 
@@ -90,6 +91,19 @@ def test_attributions_of_a_linear_model_are_what_each_word_adds(bundle):
     towards = weights[:, told.index] - weights[:, 1 - told.index]
     assert told.attributions_T == pytest.approx([towards[WORDS.index(w)] for w in ("great", "the", "plot", "dull")], abs=1e-4)
     assert told.attributions_T.dtype == np.float32
+
+
+def test_an_encoder_is_explained_word_by_word(tmp_path):
+    data = datasets.of_family("nlp", tmp_path / "data")
+    out = export(train(data, config("hf_encoder", tmp_path), tmp_path / "checkpoint"), data, tmp_path / "bundle")
+    model = bundles.load(out, threads=1)
+    text = "The film was great, a fine story!"
+    (told,) = explain(model, [text])
+    assert [t.text for t in told.tokens] == ["The", "film", "was", "great", "a", "fine", "story"]
+    without = model.predict([text.replace("great", "")])
+    expected = log_odds(told.probabilities_K[None], told.index) - log_odds(without, told.index)
+    assert told.attributions_T[3] == pytest.approx(expected[0], abs=1e-5)
+    assert np.abs(told.attributions_T).max() > 1e-4
 
 
 @pytest.mark.parametrize(("text", "count"), [("", 0), ("  …!? ", 0), ("film", 1), ("don't", 1), ("ß\x00 İstanbul 😀 naïve", 3)])
