@@ -93,17 +93,14 @@ def test_attributions_of_a_linear_model_are_what_each_word_adds(bundle):
     assert told.attributions_T.dtype == np.float32
 
 
-def test_an_encoder_is_explained_word_by_word(tmp_path):
-    data = datasets.of_family("nlp", tmp_path / "data")
-    out = export(train(data, config("hf_encoder", tmp_path), tmp_path / "checkpoint"), data, tmp_path / "bundle")
-    model = bundles.load(out, threads=1)
-    text = "The film was great, a fine story!"
-    (told,) = explain(model, [text])
-    assert [t.text for t in told.tokens] == ["The", "film", "was", "great", "a", "fine", "story"]
-    without = model.predict([text.replace("great", "")])
-    expected = log_odds(told.probabilities_K[None], told.index) - log_odds(without, told.index)
-    assert told.attributions_T[3] == pytest.approx(expected[0], abs=1e-5)
-    assert np.abs(told.attributions_T).max() > 1e-4
+def test_an_encoder_is_explained_by_the_word_that_tells(tmp_path):
+    data = datasets.texts(tmp_path / "data", count=160)
+    recipe = config("hf_encoder", tmp_path, epochs=30, learning_rate=0.003)
+    model = bundles.load(export(train(data, recipe, tmp_path / "checkpoint"), data, tmp_path / "bundle"), threads=1)
+    (told,) = explain(model, ["The film was a great story!"])
+    assert (told.label, [t.text for t in told.tokens]) == ("good", ["The", "film", "was", "a", "great", "story"])
+    assert told.attributions_T.argmax() == 4
+    assert told.attributions_T[4] > 1
 
 
 @pytest.mark.parametrize(("text", "count"), [("", 0), ("  …!? ", 0), ("film", 1), ("don't", 1), ("ß\x00 İstanbul 😀 naïve", 3)])

@@ -18,7 +18,7 @@ def test_answers_are_those_of_scikit_learns_own_pipeline(ngrams):
     config = TrainConfig(family="nlp", ngrams=ngrams)
     model, preprocess, _ = fit_tfidf((TEXTS, LABELS), (TEXTS, LABELS), ("bad", "good"), config)
     vectorizer = TfidfVectorizer(analyzer=lambda text: TfidfPreprocess.terms(text, ngrams), sublinear_tf=True)
-    theirs = LogisticRegression(C=config.regularisation, max_iter=1000).fit(vectorizer.fit_transform(TEXTS), LABELS)
+    theirs = LogisticRegression(C=config.regularisation, max_iter=1000, tol=1e-6).fit(vectorizer.fit_transform(TEXTS), LABELS)
     logits = model(**preprocess.encode(TEXTS))
     mine = 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
     np.testing.assert_allclose(mine, theirs.predict_proba(vectorizer.transform(TEXTS))[:, 1], atol=1e-4)
