@@ -1,4 +1,4 @@
-"""What the second output of a graph costs: answers of the graph with it, by answers of the graph without it; the bar is 1.02."""
+"""What the second output of a graph costs: answers of the graph with it, by answers of the one without; the bar is 1.02."""
 
 import time
 

@@ -95,7 +95,7 @@ def test_attributions_of_a_linear_model_are_what_each_word_adds(bundle):
 
 def test_an_encoder_is_explained_by_the_word_that_tells(tmp_path):
     data = datasets.texts(tmp_path / "data", count=160)
-    recipe = config("hf_encoder", tmp_path, epochs=30, learning_rate=0.003)
+    recipe = config("hf_encoder", tmp_path, epochs=15, learning_rate=0.001)
     model = bundles.load(export(train(data, recipe, tmp_path / "checkpoint"), data, tmp_path / "bundle"), threads=1)
     (told,) = explain(model, ["The film was a great story!"])
     assert (told.label, [t.text for t in told.tokens]) == ("good", ["The", "film", "was", "a", "great", "story"])

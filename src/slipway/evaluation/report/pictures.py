@@ -108,7 +108,8 @@ def reliability(bins: Mapping[str, Sequence[float | None]]) -> "Figure":
     upper.plot([0, 1], [0, 1], color="0.7", lw=1, ls=":")
     there = [b for b, n in enumerate(count_B) if n]
     share_B = np.array([bins["accuracy"][b] for b in there])
-    bounds_B2 = np.array([metrics.wilson_interval(round(p * count_B[b]), int(count_B[b])) for b, p in zip(there, share_B)])
+    rights_B = np.rint(share_B * count_B[there]).astype(int)
+    bounds_B2 = np.array([metrics.wilson_interval(int(r), int(n)) for r, n in zip(rights_B, count_B[there], strict=True)])
     beyond_2B = np.abs(bounds_B2.T - share_B)
     upper.errorbar([bins["confidence"][b] for b in there], share_B, yerr=beyond_2B, fmt="o", ms=4, lw=1)
     upper.set(ylabel="accuracy", ylim=(0, 1.03), xlim=(0, 1))
