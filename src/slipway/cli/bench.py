@@ -1,0 +1,92 @@
+"""`slipway bench`: what a model costs on this machine."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from slipway.cli.flags import AsJson, Model, TextColumn
+
+Option = typer.Option
+
+
+def command(
+    model: Model,
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE|DIR]...", help="Items to send, as for `predict`; default: those of its self-test."),
+    ] = None,
+    text_column: TextColumn = "",
+    variant: Annotated[str, Option(metavar="NAME", help="Of the bundle; default: what would be served.")] = "",
+    batch: Annotated[str, Option(metavar="N,N", help="Items a call.")] = "1,8,32",
+    threads: Annotated[str, Option(metavar="N,N", help="Of the engine; default: one, and one for each core.")] = "",
+    seconds: Annotated[float, Option(metavar="S", help="For each size of batch.")] = 2.0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a model from raw items to probabilities: time by batch and threads, throughput, memory and size."""
+    import os
+    from dataclasses import asdict
+
+    from slipway import provenance, references
+    from slipway import settings as settings_
+    from slipway.cli.progress import meter
+    from slipway.errors import ConfigError, unknown
+    from slipway.evaluation.bench import bench
+
+    sizes, counts = _numbers("--batch", batch), _numbers("--threads", threads or f"1,{os.cpu_count() or 1}")
+    found, bundle = references.open_model(model, settings_.load())
+    chosen = variant or bundle.variant
+    if chosen not in bundle.meta["variants"]:
+        raise ConfigError(unknown("variant", chosen, bundle.meta["variants"]))
+    with meter(f"bench {found}", len(counts)) as progress:
+        processes = []
+        items = _items(bundle.preprocess.input_name, paths or [], text_column)
+        for process in bench(
+            bundle.path, variant=chosen, items=items, batches=sizes, threads=counts, seconds=seconds, progress=progress.say
+        ):
+            processes.append(process)
+            progress.step()
+    size_mb = (bundle.path / bundle.meta["variants"][chosen]["file"]).stat().st_size / 1e6
+    about = {"model": str(found), "variant": chosen, "size_mb": size_mb, "cpu_flags": provenance.cpu_flags()}
+    if as_json:
+        print(json.dumps({**about, "processes": [asdict(process) for process in processes]}))
+        return
+    from slipway.cli.table import show
+
+    print(f"{found}, {chosen}, {size_mb:.2f} MB; flags {' '.join(about['cpu_flags']) or 'unknown'}")
+    rows = []
+    for t in (t for process in processes for t in process.timings):
+        milliseconds = (f"{ms:.3g}" for ms in (t.median_ms, t.p95_ms, t.p99_ms, t.engine_ms))
+        rows.append((t.threads, t.batch, t.calls, *milliseconds, f"{t.items_per_s:,.0f}"))
+    show(("threads", "batch", "calls", "median ms", "p95", "p99", "graph alone", "items/s"), rows, empty="")
+    for process in processes:
+        print(f"{process.threads} threads: loaded in {process.load_s:.2f} s, at most {process.memory_mb:.0f} MB")
+
+
+def _numbers(flag: str, text: str) -> list[int]:
+    """Whole numbers, each once. Raises: ConfigError."""
+    from slipway.errors import ConfigError
+
+    try:
+        return list(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError as exc:
+        raise ConfigError(f"{flag}: must be whole numbers with commas between, got '{text}'") from exc
+
+
+def _items(kind: str, paths: list[str], text_column: str) -> list[bytes | str]:
+    """What the paths hold, at most as many as are sent; unreadable ones are refused."""
+    from itertools import islice
+    from pathlib import Path
+
+    from slipway.errors import DataError
+    from slipway.evaluation.bench import MAX_ITEMS
+    from slipway.predictions import inputs
+
+    if not paths:
+        return []
+    found: list[bytes | str] = []
+    for item in islice(inputs.find(kind, paths, text_column=text_column).items, MAX_ITEMS):
+        if isinstance(item.content, DataError):
+            raise item.content
+        found.append(item.content.read_bytes() if isinstance(item.content, Path) else item.content)
+    return found
