@@ -5,7 +5,7 @@
     variants/*.onnx        self-contained graphs, one per engine and precision
     vocabulary.json | tokenizer.json
     train_items.npy        uint64, sorted: the first 8 bytes of the content hash of every training item
-    selftest.npz           raw items with the probabilities the exporting machine gave
+    selftest.npz           raw items with the probabilities the exporting machine gave, of added variants their own
     reference.npz          class prior, confidence and size histograms of the validation split, for drift
     MANIFEST.json          SHA-256 sums, written last
 
@@ -155,6 +155,37 @@ def save(
     return files.read_manifest(target).digest
 
 
+def with_variants(bundle: Bundle, target: Path, variants: Mapping[str, tuple[Path, Mapping[str, Any]]]) -> str:
+    """Write a bundle with further variants beside those of another, complete or not at all, and return its digest.
+
+    Args:
+        variants: `<engine>-<precision>` -> ONNX file, as in `save`, and what is to be known of its making, JSON values. One
+            that is there already is replaced.
+    """
+    import shutil
+
+    with np.load(bundle.path / "selftest.npz") as stored:
+        answers: dict[str, Any] = dict(stored)
+    items = unpack_bytes(answers["bytes"], answers["offsets"])
+    entries = dict(bundle.meta["variants"])
+    with files.atomic_dir(target) as scratch:
+        shutil.copytree(bundle.path, scratch, dirs_exist_ok=True, ignore=shutil.ignore_patterns(files.MANIFEST, RELEASE))
+        for name, (source, about) in variants.items():
+            engine, _, precision = name.rpartition("-")
+            entries[name] = {"file": f"variants/{name}.onnx", "engine": engine, "precision": precision, **about}
+            shutil.copyfile(source, scratch / entries[name]["file"])
+            session = open_session(scratch / entries[name]["file"])
+            answers[_answers_of(name)] = session.run(["probabilities"], bundle.preprocess.encode(items))[0]
+        files.write_json(scratch / "bundle.json", {**bundle.meta, "variants": entries}, sort_keys=False)
+        np.savez(scratch / "selftest.npz", **answers)
+    return files.read_manifest(target).digest
+
+
+def _answers_of(variant: str) -> str:
+    """Name in selftest.npz of the answers of a variant that was added; the others' are `probabilities`."""
+    return f"probabilities-{variant}"
+
+
 def load(path: Path, *, variant: str = "", threads: int = 0, provider: str = CPU) -> Bundle:
     """Verify a bundle or release against its manifest and open one of its variants.
 
@@ -215,7 +246,8 @@ def selftest(bundle: Bundle) -> float:
     """
     with np.load(bundle.path / "selftest.npz") as stored:
         items: Sequence[Raw] = unpack_bytes(stored["bytes"], stored["offsets"])
-        expected = stored["probabilities"]
+        own = _answers_of(bundle.variant)
+        expected = stored[own if own in stored else "probabilities"]
     found = bundle.predict(items)
     difference = float(np.abs(found - expected).max())
     if not difference <= SELFTEST_TOLERANCE:  # NaN fails, too

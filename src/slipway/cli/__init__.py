@@ -10,8 +10,8 @@ from slipway.cli.exits import exit_code
 from slipway.errors import SlipwayError
 
 VERBS = (
-    "run", "prepare", "train", "export", "evaluate", "predict", "explain", "bench", "explore", "compare", "tune", "options",
-    "serve", "models", "promote", "runs", "show", "report", "gc", "backup", "restore", "generate", "mlflow_ui",
+    "run", "prepare", "train", "export", "evaluate", "predict", "explain", "bench", "optimise", "explore", "compare", "tune",
+    "options", "serve", "models", "promote", "runs", "show", "report", "gc", "backup", "restore", "generate", "mlflow_ui",
 )  # fmt: skip
 """In the order of `--help`; each is a file here with a function `command`."""
 

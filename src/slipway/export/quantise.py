@@ -1,0 +1,149 @@
+"""Exported graphs in INT8: of image networks with ranges measured on training data, of encoders with ranges found as they run.
+
+Image networks: QDQ, unsigned activations and signed weights per channel, which onnxruntime multiplies by VNNI or AMX; signed
+activations, and ranges found at run time, were slower than float for convolutions. Encoders: dynamic, for the reverse reason.
+"""
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slipway.errors import ConfigError, DataError
+from slipway.export import graph
+
+METHODS = ("MinMax", "Entropy", "Percentile")
+"""How a range is chosen from the activations seen, by onnxruntime's names."""
+LEAST_ITEMS = 32
+"""Of calibration; with fewer the ranges are those of a few items."""
+PRODUCTS = ("Conv", "MatMul", "Gemm")
+"""Operators with weights."""
+OPERATORS = (*PRODUCTS, "Add", "Mul", "Concat", "MaxPool", "AveragePool", "Relu", "Clip")
+"""Quantised; whatever leads from the logits to probabilities is not: 256 values hold no probability near 0."""
+
+Feeds = Mapping[str, NDArray[Any]]
+
+
+@contextmanager
+def prepared(source: Path) -> Iterator[Path]:
+    """The graph with batch norms folded and shapes inferred, as static quantisation wants it."""
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with tempfile.TemporaryDirectory(prefix="slipway-int8-") as folder, _quiet():
+        target = Path(folder) / "prepared.onnx"
+        quant_pre_process(str(source), str(target), skip_symbolic_shape=True)
+        yield target
+
+
+def layers(path: Path) -> list[str]:
+    """Names of the layers of a prepared graph that `static` quantises, from input to output: the last one, whose output are
+    the logits, and the map's are not among them.
+    """
+    import onnx
+
+    model = onnx.load(path).graph
+    weights = {tensor.name for tensor in model.initializer}
+    found = [node for node in model.node if node.op_type in PRODUCTS and weights & set(node.input)]
+    return [node.name for node in found if graph.HEATMAP not in node.output][:-1]
+
+
+def static(path: Path, target: Path, batches: Sequence[Feeds], *, method: str, floats: Collection[str] = ()) -> None:
+    """Quantise a prepared graph; its last layer and its map stay in float.
+
+    Args:
+        batches: graph inputs of training items, any number in each.
+        method: one of METHODS.
+        floats: names of `layers` that stay in float.
+    Raises:
+        DataError: fewer than LEAST_ITEMS items.
+        ConfigError: an unknown method, or batches of another model's inputs.
+    """
+    import onnx
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+    if method not in METHODS:
+        raise ConfigError(f"method: must be one of {', '.join(METHODS)}, got '{method}'")
+    model = onnx.load(path).graph
+    wanted = {tensor.name for tensor in model.input}
+    for batch in batches:
+        if set(batch) != wanted:
+            raise ConfigError(f"calibration: the graph reads {', '.join(sorted(wanted))}, got {', '.join(sorted(batch))}")
+    items = sum(len(next(iter(batch.values()))) for batch in batches)
+    if items < LEAST_ITEMS:
+        raise DataError(f"calibration: {items} training items, at least {LEAST_ITEMS} are needed; give more data")
+    quantised = {*layers(path)} - {*floats}
+    kept = [node.name for node in model.node if node.op_type in PRODUCTS and node.name not in quantised]
+    with _quiet():
+        quantize_static(
+            str(path),
+            str(target),
+            _Reader(batches),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod[method],
+            op_types_to_quantize=list(OPERATORS),
+            nodes_to_exclude=kept,
+        )
+    _tidy(target)
+
+
+def dynamic(source: Path, target: Path) -> None:
+    """Quantise the weights of an exported encoder, embeddings too; activations as they come."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with _quiet():
+        quantize_dynamic(str(source), str(target), per_channel=True, weight_type=QuantType.QInt8)
+    _tidy(target)
+
+
+class _Reader:
+    """What onnxruntime pulls calibration batches from; it may ask for them all again."""
+
+    def __init__(self, batches: Sequence[Feeds]) -> None:
+        self._batches = batches
+        self.rewind()
+
+    def rewind(self) -> None:
+        self._left = iter(self._batches)
+
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
+        batch = next(self._left, None)
+        return None if batch is None else {name: np.asarray(array) for name, array in batch.items()}
+
+
+def _tidy(path: Path) -> None:
+    """As `graph.write` leaves every graph: no shapes of intermediate values, no traces of tools; equal graphs, equal bytes."""
+    import onnx
+
+    model = onnx.load(path)
+    del model.graph.value_info[:]
+    kept = {prop.key: prop.value for prop in model.metadata_props if not prop.key.startswith("onnx.")}
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, kept)
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """onnxruntime's tools print progress and advice that a caller cannot follow."""
+    import io
+    from contextlib import redirect_stdout
+
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.setLevel(before)

@@ -1,0 +1,161 @@
+"""The ladder: variants that answer as their bundle does, are smaller, and keep within the budget."""
+
+import csv
+import json
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+
+from slipway import bundle as bundles
+from slipway.data.datasets import open_dataset
+from slipway.data.prepare import PrepareConfig, prepare
+from slipway.errors import ConfigError, DataError
+from slipway.export import quantise
+from slipway.export.onnx import export
+from slipway.optimise.ladder import BASE, COLUMNS, optimise
+from slipway.store import files
+from slipway.training.train import train
+from tests.helpers import datasets
+from tests.helpers.command import within
+from tests.helpers.training import config
+
+INT8 = "onnxruntime-int8"
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """(data set, checkpoint, bundle) of a small network that has learnt."""
+    base = tmp_path_factory.mktemp("images")
+    data = prepare(open_dataset("shapes", family="cv", size=800), base / "data", PrepareConfig(family="cv"))
+    checkpoint = train(data, config("fast_cnn", base, epochs=4, batch_size=32), base / "checkpoint")
+    return data, checkpoint, export(checkpoint, data, base / "bundle")
+
+
+@pytest.fixture(scope="module")
+def ladder(images, tmp_path_factory):
+    """The ladder's directory."""
+    data, _, out = images
+    target = tmp_path_factory.mktemp("ladder") / "ladder"
+    optimise(bundles.load(out, threads=1), data, target, seconds=0.2)
+    return target
+
+
+def test_the_int8_variant_answers_as_fp32_does_and_is_smaller(images, ladder):
+    data, _, _ = images
+    base, int8 = (bundles.load(ladder / "bundle", variant=name, threads=1) for name in (BASE, INT8))
+    raw = data.raw("test")
+    ours, theirs = base.predict(raw), int8.predict(raw)
+    assert (ours.argmax(axis=1) == theirs.argmax(axis=1)).mean() >= 0.95
+    assert 0 < np.abs(ours - theirs).max() < 0.3
+    sizes = [(ladder / "bundle" / base.meta["variants"][name]["file"]).stat().st_size for name in (BASE, INT8)]
+    assert sizes[1] < 0.5 * sizes[0]
+    assert int8.has_heatmap
+    assert bundles.load(ladder / "bundle").variant == BASE, "nothing is served otherwise before the gate says so"
+
+
+@pytest.mark.parametrize("variant", [BASE, INT8])
+def test_each_variant_proves_itself_by_its_own_answers(variant, ladder):
+    assert bundles.selftest(bundles.load(ladder / "bundle", variant=variant, threads=1)) < 1e-6
+
+
+def test_the_table_says_what_was_measured(images, ladder):
+    data, _, _ = images
+    told = json.loads((ladder / "ladder.json").read_text())
+    assert told["n"] == len(data.label_indices("test"))
+    assert told["bundle"] == files.read_manifest(ladder / "bundle").digest
+    base, int8 = told["rows"]
+    assert (base["variant"], int8["variant"]) == (BASE, INT8)
+    assert int8["difference"] == pytest.approx(int8["accuracy"] - base["accuracy"])
+    assert int8["difference_low"] <= int8["difference"] <= int8["difference_high"]
+    assert int8["made"]["method"] in quantise.METHODS
+    assert int8["speed_up_low"] <= int8["speed_up"] <= int8["speed_up_high"]
+    with (ladder / "ladder.csv").open(encoding="utf-8", newline="") as f:
+        table = list(csv.DictReader(f))
+    assert [float(row["ms"]) for row in table] == [base["ms"], int8["ms"]]
+    assert tuple(table[0]) == COLUMNS
+    with Image.open(ladder / "ladder.png") as picture:
+        assert min(picture.size) > 300
+    files.verify(ladder)
+
+
+def test_layers_that_cost_too_much_stay_in_float(images, tmp_path):
+    """Channels of very unlike sizes, which float weights undo: 256 values for all of them leave nothing of the small ones."""
+    data, checkpoint, _ = images
+    scaled = tmp_path / "checkpoint"
+    with files.atomic_dir(scaled) as inside:
+        for path in checkpoint.iterdir():
+            if path.name != files.MANIFEST and path.is_file():
+                (inside / path.name).write_bytes(path.read_bytes())
+        weights = load_file(checkpoint / "weights.safetensors")
+        for block in range(3):
+            at = f"network.blocks.{block}."
+            weights[f"{at}norm1.weight"][::2] *= 1000
+            weights[f"{at}norm1.bias"][::2] *= 1000
+            weights[f"{at}convolution2.weight"][:, ::2] /= 1000
+        save_file(weights, inside / "weights.safetensors")
+    model = bundles.load(export(scaled, data, tmp_path / "bundle"), threads=1)
+    lines = []
+    result = optimise(model, data, tmp_path / "ladder", seconds=0.1, say=lines.append)
+    made = result["rows"][1]["made"]
+    assert 0 < len(made["floats"]) < made["layers"], lines
+    graph = onnx.load(tmp_path / "ladder" / "bundle" / "variants" / f"{INT8}.onnx").graph
+    filters = [tensor for tensor in graph.initializer if len(tensor.dims) == 4]
+    floating = {tensor.name for tensor in filters if tensor.data_type == onnx.TensorProto.FLOAT}
+    kept = [node for node in graph.node if node.name in made["floats"]]
+    assert len(kept) == len(made["floats"])
+    assert all(floating & set(node.input) for node in kept)
+    validation = [np.asarray(data.arrays("validation")[0]), data.label_indices("validation")]
+    falls = []
+    for name in (BASE, INT8):
+        bundle = bundles.load(tmp_path / "ladder" / "bundle", variant=name, threads=1)
+        falls.append((bundle.predict(list(validation[0])).argmax(axis=1) == validation[1]).mean())
+    assert falls[0] - falls[1] <= 0.005
+
+
+def test_an_encoder_is_quantised_as_it_runs(tmp_path):
+    data = datasets.texts(tmp_path / "data", count=160)
+    checkpoint = train(data, config("hf_encoder", tmp_path, epochs=8, learning_rate=0.001), tmp_path / "checkpoint")
+    model = bundles.load(export(checkpoint, data, tmp_path / "bundle"), threads=1)
+    result = optimise(model, data, tmp_path / "ladder", seconds=0.1)
+    assert result["rows"][1]["made"]["method"] == "dynamic"
+    int8 = bundles.load(tmp_path / "ladder" / "bundle", variant=INT8, threads=1)
+    texts = [*data.raw("test")]
+    assert 0 < np.abs(int8.predict(texts) - model.predict(texts)).max() < 0.1
+    for size in (1, 2, 7):
+        assert int8.predict(texts[:size]).shape == (size, 2)
+
+
+def test_few_items_another_graphs_inputs_and_methods_are_refused(images, tmp_path):
+    _, _, out = images
+    few = np.zeros((quantise.LEAST_ITEMS - 1, 32, 32, 3), np.uint8)
+    with quantise.prepared(out / "variants" / f"{BASE}.onnx") as ready:
+        with pytest.raises(DataError, match="calibration: 31 training items, at least 32"):
+            quantise.static(ready, tmp_path / "x.onnx", [{"image": few}], method="MinMax")
+        with pytest.raises(ConfigError, match="the graph reads image, got text"):
+            quantise.static(ready, tmp_path / "x.onnx", [{"text": few}], method="MinMax")
+        with pytest.raises(ConfigError, match="must be one of MinMax, Entropy, Percentile, got 'Max'"):
+            quantise.static(ready, tmp_path / "x.onnx", [{"image": few}], method="Max")
+
+
+def test_a_linear_model_another_data_set_and_an_unknown_rung_are_refused(images, tmp_path, capsys):
+    data, _, out = images
+    texts = datasets.texts(tmp_path / "texts")
+    linear = export(train(texts, config("tfidf_logreg", tmp_path), tmp_path / "checkpoint"), texts, tmp_path / "linear")
+    code, _, err = within(capsys, "optimise", linear, "--data", texts.path, "-o", tmp_path / "ladder")
+    assert (code, "there are no layers to quantise" in err) == (2, True), err
+    code, _, err = within(capsys, "optimise", out, "--data", texts.path, "-o", tmp_path / "ladder")
+    assert (code, "but the bundle was trained on shapes" in err) == (2, True), err
+    assert not (tmp_path / "ladder").exists()
+    with pytest.raises(ConfigError, match="rung: unknown 'onnxruntime-int4'"):
+        optimise(bundles.load(out), data, tmp_path / "ladder", rungs=["onnxruntime-int4"])
+
+
+def test_the_verb_prints_the_table(images, tmp_path, capsys):
+    data, _, out = images
+    code, told, err = within(capsys, "optimise", out, "--data", data.path, "-o", tmp_path / "ladder", "--seconds", "0.1")
+    assert code == 0, err
+    assert INT8 in told
+    assert "log loss" in err
