@@ -54,12 +54,14 @@ def find(text: str, settings: Settings) -> Reference:
     return Reference(name=version.name, version=version.version, source=version.release_uri)
 
 
-def open_model(text: str, settings: Settings) -> tuple[Reference, Bundle]:
+def open_model(text: str, settings: Settings, *, variant: str = "") -> tuple[Reference, Bundle]:
     """The model that `text` means, verified and ready to answer; one in S3 is fetched to the cache of the home, once.
 
+    Args:
+        variant: see `bundle.load`.
     Raises:
         NotFoundError: see `find`.
-        BundleError: damaged, or a directory of something else, such as a checkpoint.
+        BundleError: damaged, without that variant, or a directory of something else, such as a checkpoint.
     """
     found = find(text, settings)
     remote = found.source.startswith("s3://")  # what is here is verified as it is loaded
@@ -70,7 +72,7 @@ def open_model(text: str, settings: Settings) -> tuple[Reference, Bundle]:
                 f"{text}: is a checkpoint; what answers is the bundle made of it: slipway export {text} --data DATASET -o DIR"
             )
         raise BundleError(f"{text}: has no bundle.json, so it is neither a bundle nor a release; slipway models lists releases")
-    return found, bundles.load(path, threads=settings.threads)
+    return found, bundles.load(path, variant=variant, threads=settings.threads)
 
 
 def _directory(text: str) -> Path:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from slipway.cli.flags import AsJson, Model, TextColumn
+from slipway.cli.flags import AsJson, Model, TextColumn, Variant
 
 Option = typer.Option
 
@@ -17,7 +17,7 @@ def command(
         typer.Argument(metavar="[FILE|DIR]...", help="Items to send, as for `predict`; default: those of its self-test."),
     ] = None,
     text_column: TextColumn = "",
-    variant: Annotated[str, Option(metavar="NAME", help="Of the bundle; default: what would be served.")] = "",
+    variant: Variant = "",
     batch: Annotated[str, Option(metavar="N,N", help="Items a call.")] = "1,8,32",
     threads: Annotated[str, Option(metavar="N,N", help="Of the engine; default: one, and one for each core.")] = "",
     seconds: Annotated[float, Option(metavar="S", help="For each size of batch.")] = 2.0,
@@ -30,14 +30,11 @@ def command(
     from slipway import provenance, references
     from slipway import settings as settings_
     from slipway.cli.progress import meter
-    from slipway.errors import ConfigError, unknown
     from slipway.evaluation.bench import bench
 
     sizes, counts = _numbers("--batch", batch), _numbers("--threads", threads or f"1,{os.cpu_count() or 1}")
-    found, bundle = references.open_model(model, settings_.load())
-    chosen = variant or bundle.variant
-    if chosen not in bundle.meta["variants"]:
-        raise ConfigError(unknown("variant", chosen, bundle.meta["variants"]))
+    found, bundle = references.open_model(model, settings_.load(), variant=variant)
+    chosen = bundle.variant
     with meter(f"bench {found}", len(counts)) as progress:
         processes = []
         items = _items(bundle.preprocess.input_name, paths or [], text_column)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slipway.cli.flags import AsJson, LabelColumn, Model, OfData, TextColumn
+from slipway.cli.flags import AsJson, LabelColumn, Model, OfData, TextColumn, Variant
 
 if TYPE_CHECKING:
     from slipway.bundle import Bundle
@@ -23,6 +23,7 @@ def command(
     data: Annotated[
         str, Option(metavar="DATASET|PATH", help="A prepared or known data set: its test split; your own folder or table: all.")
     ],
+    variant: Variant = "",
     champion: Annotated[str, Option(metavar="MODEL", help="Compare with it on the items neither was trained on.")] = "",
     with_trained: Annotated[bool, Option("--with-trained", help="Count items that the model was trained on, too.")] = False,
     set_: OfData = None,
@@ -42,7 +43,7 @@ def command(
     from slipway.evaluation import gate, scores
 
     settings = settings_.load()
-    found, bundle = references.open_model(model, settings)
+    found, bundle = references.open_model(model, settings, variant=variant)
     against = references.open_model(champion, settings) if champion else None
     columns = {"text_column": text_column, "label_column": label_column, "slice_columns": slice_columns}
     with tempfile.TemporaryDirectory(prefix="slipway-evaluate-") as scratch:
@@ -102,7 +103,7 @@ def _print(result: Mapping[str, Any]) -> None:
     told = f"; {trained:,} more that it was trained on {what}" if trained else ""
     if trained and result["with_trained"]:
         told = f", {trained:,} of which it was trained on"
-    print(f"{result['model']} on {result['data']['name']}: {result['n']:,} items{told}")
+    print(f"{result['model']}, {result['variant']}, on {result['data']['name']}: {result['n']:,} items{told}")
     rows = [
         (about, _number(result[name]), f"{_number(result[f'{name}_low'])} – {_number(result[f'{name}_high'])}")
         for name, about in HEADLINES.items()

@@ -9,6 +9,9 @@ Model = Annotated[
     str,
     typer.Argument(metavar="MODEL", help="NAME (its champion), NAME@ALIAS, NAME:VERSION, or where a bundle or release is."),
 ]
+Variant = Annotated[
+    str, typer.Option(metavar="NAME", help="Of the bundle, such as onnxruntime-int8; default: what would be served.")
+]
 Source = Annotated[str, typer.Argument(metavar="DATASET|PATH", help="A known data set, or your own data, as for `run`.")]
 TextColumn = Annotated[str, typer.Option(help="Column of the text in your own table.")]
 LabelColumn = Annotated[str, typer.Option(help="Column of the label in your own table.")]

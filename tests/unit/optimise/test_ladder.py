@@ -81,6 +81,24 @@ def test_the_table_says_what_was_measured(images, ladder):
     files.verify(ladder)
 
 
+def test_a_variant_is_evaluated_like_any_model_and_against_fp32(images, ladder, capsys):
+    data, _, _ = images
+    model = ladder / "bundle"
+    arguments = ("evaluate", model, "--data", data.path, "--champion", model)
+    told = {}
+    for variant in (BASE, INT8):
+        code, out, err = within(capsys, *arguments, "--variant", variant, "--json")
+        assert code == 0, err
+        told[variant] = json.loads(out)
+        assert told[variant]["variant"] == variant
+    assert told[INT8]["log_loss"] != told[BASE]["log_loss"]
+    assert told[BASE]["comparison"]["difference"] == 0
+    rows = json.loads((ladder / "ladder.json").read_text())["rows"]
+    assert told[INT8]["comparison"]["difference"] == pytest.approx(rows[1]["difference"])
+    code, _, err = within(capsys, *arguments, "--variant", "onnxruntime-int4")
+    assert (code, "unknown 'onnxruntime-int4'; did you mean 'onnxruntime-int8'?" in err) == (2, True), err
+
+
 def test_layers_that_cost_too_much_stay_in_float(images, tmp_path):
     """Channels of very unlike sizes, which float weights undo: 256 values for all of them leave nothing of the small ones."""
     data, checkpoint, _ = images
