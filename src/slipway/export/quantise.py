@@ -57,7 +57,7 @@ def static(path: Path, target: Path, batches: Sequence[Feeds], *, method: str, f
     """Quantise a prepared graph; its last layer and its map stay in float.
 
     Args:
-        batches: graph inputs of training items, any number in each.
+        batches: graph inputs of training items, any number in each; what is over a multiple of LEAST_ITEMS is left out.
         method: one of METHODS.
         floats: names of `layers` that stay in float.
     Raises:
@@ -105,18 +105,15 @@ def dynamic(source: Path, target: Path) -> None:
 
 
 class _Reader:
-    """What onnxruntime pulls calibration batches from; it may ask for them all again."""
+    """What onnxruntime pulls calibration items from: LEAST_ITEMS at a time, since it wants batches of equal size."""
 
     def __init__(self, batches: Sequence[Feeds]) -> None:
-        self._batches = batches
-        self.rewind()
-
-    def rewind(self) -> None:
-        self._left = iter(self._batches)
+        whole = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+        starts = range(0, len(next(iter(whole.values()))) - LEAST_ITEMS + 1, LEAST_ITEMS)
+        self._left = iter([{name: array[i : i + LEAST_ITEMS] for name, array in whole.items()} for i in starts])
 
     def get_next(self) -> dict[str, NDArray[Any]] | None:
-        batch = next(self._left, None)
-        return None if batch is None else {name: np.asarray(array) for name, array in batch.items()}
+        return next(self._left, None)
 
 
 def _tidy(path: Path) -> None:
