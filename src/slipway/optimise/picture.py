@@ -19,11 +19,12 @@ def draw(title: str, rows: Sequence[Mapping[str, Any]]) -> bytes:
     for i, row in enumerate(rows):
         reach = [[row["accuracy"] - row["accuracy_low"]], [row["accuracy_high"] - row["accuracy"]]]
         axes.errorbar(row["ms"], row["accuracy"], yerr=reach, fmt="none", ecolor=f"C{i % 10}", capsize=3, alpha=0.6)
-        axes.scatter(row["ms"], row["accuracy"], s=max(12, 240 * row["mb"] / largest), color=f"C{i % 10}", zorder=3)
-        name, at = f"{row['variant']}, {row['mb']:.3g} MB", (row["ms"], row["accuracy"])
-        axes.annotate(name, at, (8, 8), textcoords="offset points", fontsize=8)
+        area, name = max(12, 240 * row["mb"] / largest), f"{row['variant']}, {row['mb']:.3g} MB"
+        axes.scatter(row["ms"], row["accuracy"], s=area, color=f"C{i % 10}", zorder=3, label=name)
     axes.set(xlabel="one item (ms)", ylabel="accuracy, 95 % interval", title=title)
-    axes.set_xlim(0, 1.35 * max(row["ms"] for row in rows))
+    axes.set_xlim(0, 1.1 * max(row["ms"] for row in rows))
+    axes.margins(y=0.2)
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
     axes.grid(alpha=0.3)
     target = io.BytesIO()
     figure.savefig(target, format="png", dpi=150, metadata={"Software": None})
