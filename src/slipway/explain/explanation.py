@@ -88,7 +88,7 @@ def explain(bundle: Bundle, items: Sequence[Raw], *, target: str | None = None, 
 
 
 def methods(bundle: Bundle) -> tuple[str, ...]:
-    """How the bundle's answers can be explained, the best first."""
+    """How the bundle's answers can be explained, the quickest first; `occlusion` has the finer grid."""
     if bundle.preprocess.input_name != "image":
         return ("leave_one_out",)
     return ("cam", "occlusion") if bundle.has_heatmap else ("occlusion",)

@@ -12,7 +12,7 @@ import numpy as np
 from slipway import metrics
 from slipway.bundle import open_session
 from slipway.data.dataset import Dataset
-from slipway.export import quantise
+from slipway.export import quantize
 from slipway.optimise.measure import Feeds, answers, batched
 
 CALIBRATION_ITEMS = 512
@@ -64,20 +64,20 @@ def int8_of_images(
     """
     judge = Judge(dataset, source, threads)
     calibration = _training_batches(dataset, CALIBRATION_ITEMS)
-    with quantise.prepared(source) as ready:
+    with quantize.prepared(source) as ready:
         made = {}
-        for method in quantise.METHODS:
-            quantise.static(ready, folder / f"{method}.onnx", calibration, method=method)
+        for method in quantize.METHODS:
+            quantize.static(ready, folder / f"{method}.onnx", calibration, method=method)
             made[method] = judge(folder / f"{method}.onnx")
             say(f"int8, {method}: log loss {made[method].log_loss:.4f} (fp32 {judge.reference.log_loss:.4f}) on validation")
         method = min(made, key=lambda name: made[name].log_loss)
-        target, found, names = folder / f"{method}.onnx", made[method], quantise.layers(ready)
+        target, found, names = folder / f"{method}.onnx", made[method], quantize.layers(ready)
         floats: list[str] = []
         ranked: list[str] = []
         while judge.reference.accuracy - found.accuracy > max_drop and len(floats) < len(names):
             ranked = ranked or _by_cost(ready, folder, dataset, method, judge)
             floats = ranked[: max(1, 2 * len(floats))]
-            quantise.static(ready, target, calibration, method=method, floats=floats)
+            quantize.static(ready, target, calibration, method=method, floats=floats)
             found = judge(target)
             say(f"int8, {len(floats)} of {len(names)} layers in float: accuracy {found.accuracy:.4f} on validation")
     return target, {"method": method, "floats": floats, "layers": len(names)}
@@ -85,16 +85,16 @@ def int8_of_images(
 
 def int8_of_encoder(source: Path, folder: Path) -> tuple[Path, dict[str, Any]]:
     """The INT8 graph of an encoder's fp32 graph, in `folder`, and how it was made."""
-    quantise.dynamic(source, folder / "dynamic.onnx")
+    quantize.dynamic(source, folder / "dynamic.onnx")
     return folder / "dynamic.onnx", {"method": "dynamic", "floats": []}
 
 
 def _by_cost(ready: Path, folder: Path, dataset: Dataset, method: str, judge: Judge) -> list[str]:
     """Layers, those first which alone in INT8 cost most log loss: beside other broken ones no single layer shows."""
-    few, target, names = _training_batches(dataset, RANKING_ITEMS), folder / "ranking.onnx", quantise.layers(ready)
+    few, target, names = _training_batches(dataset, RANKING_ITEMS), folder / "ranking.onnx", quantize.layers(ready)
     cost = {}
     for name in names:
-        quantise.static(ready, target, few, method=method, floats=[other for other in names if other != name])
+        quantize.static(ready, target, few, method=method, floats=[other for other in names if other != name])
         cost[name] = judge(target).log_loss
     return sorted(names, key=cost.__getitem__, reverse=True)
 

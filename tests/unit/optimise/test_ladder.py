@@ -13,7 +13,7 @@ from slipway import bundle as bundles
 from slipway.data.datasets import open_dataset
 from slipway.data.prepare import PrepareConfig, prepare
 from slipway.errors import ConfigError, DataError
-from slipway.export import quantise
+from slipway.export import quantize
 from slipway.export.onnx import export
 from slipway.optimise.ladder import BASE, COLUMNS, optimise
 from slipway.store import files
@@ -70,7 +70,7 @@ def test_the_table_says_what_was_measured(images, ladder):
     assert (base["variant"], int8["variant"]) == (BASE, INT8)
     assert int8["difference"] == pytest.approx(int8["accuracy"] - base["accuracy"])
     assert int8["difference_low"] <= int8["difference"] <= int8["difference_high"]
-    assert int8["made"]["method"] in quantise.METHODS
+    assert int8["made"]["method"] in quantize.METHODS
     assert int8["speed_up_low"] <= int8["speed_up"] <= int8["speed_up_high"]
     with (ladder / "ladder.csv").open(encoding="utf-8", newline="") as f:
         table = list(csv.DictReader(f))
@@ -148,14 +148,14 @@ def test_an_encoder_is_quantised_as_it_runs(tmp_path):
 
 def test_few_items_another_graphs_inputs_and_methods_are_refused(images, tmp_path):
     _, _, out = images
-    few = np.zeros((quantise.LEAST_ITEMS - 1, 32, 32, 3), np.uint8)
-    with quantise.prepared(out / "variants" / f"{BASE}.onnx") as ready:
+    few = np.zeros((quantize.LEAST_ITEMS - 1, 32, 32, 3), np.uint8)
+    with quantize.prepared(out / "variants" / f"{BASE}.onnx") as ready:
         with pytest.raises(DataError, match="calibration: 31 training items, at least 32"):
-            quantise.static(ready, tmp_path / "x.onnx", [{"image": few}], method="MinMax")
+            quantize.static(ready, tmp_path / "x.onnx", [{"image": few}], method="MinMax")
         with pytest.raises(ConfigError, match="the graph reads image, got text"):
-            quantise.static(ready, tmp_path / "x.onnx", [{"text": few}], method="MinMax")
+            quantize.static(ready, tmp_path / "x.onnx", [{"text": few}], method="MinMax")
         with pytest.raises(ConfigError, match="must be one of MinMax, Entropy, Percentile, got 'Max'"):
-            quantise.static(ready, tmp_path / "x.onnx", [{"image": few}], method="Max")
+            quantize.static(ready, tmp_path / "x.onnx", [{"image": few}], method="Max")
 
 
 def test_a_linear_model_another_data_set_and_an_unknown_rung_are_refused(images, tmp_path, capsys):

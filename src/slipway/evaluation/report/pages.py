@@ -11,7 +11,7 @@ from PIL import Image
 from slipway.evaluation.report import pictures
 from slipway.evaluation.report.material import Material
 from slipway.explain import picture
-from slipway.explain.explanation import AUTO, explain
+from slipway.explain.explanation import explain, methods
 from slipway.preprocess import Raw
 from slipway.preprocess.text import as_text
 from slipway.store import files
@@ -68,9 +68,8 @@ def card_page(material: Material) -> str:
 
 def _shown(raw: Raw, material: Material, *, explained: bool) -> dict[str, Any]:
     """An item as a page can show it: what the model saw of an image, the beginning of a text; and why it was answered so."""
-    # its grid is finer than the last features: what it marks costs more when it is deleted (EVALUATION.md)
-    method = "occlusion" if material.dataset.kind != "text" else AUTO
-    told = explain(material.bundle, [raw], method=method)[0] if explained else None
+    finest = methods(material.bundle)[-1]  # what it marks costs more when it is deleted (EVALUATION.md)
+    told = explain(material.bundle, [raw], method=finest)[0] if explained else None
     if material.dataset.kind == "text":
         text = as_text(raw)
         pieces = picture.beginning(picture.spans(text, told) if told else [(text, 0.0)], EXCERPT_CHARS)

@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 from slipway import bundle as bundles
-from slipway.export import quantise
+from slipway.export import quantize
 from slipway.models.architectures import ARCHITECTURES
 
 LARGE = ("resnet18", "resnet50", "efficientnet_b0", "mobilenet_v2", "densenet121")
@@ -16,12 +16,12 @@ IMAGES = [name for name, entry in ARCHITECTURES.items() if entry.input == "image
 def test_every_image_network_has_an_int8_graph(name, exported, tmp_path):
     dataset, _, out = exported(name)
     images = np.concatenate([np.asarray(dataset.arrays(split)[0]) for split in ("train", "validation")])
-    assert len(images) % quantise.LEAST_ITEMS, "a batch that is not full"
+    assert len(images) % quantize.LEAST_ITEMS, "a batch that is not full"
     source, target = out / "variants" / "onnxruntime-fp32.onnx", tmp_path / "int8.onnx"
-    with quantise.prepared(source) as ready:
-        layers = quantise.layers(ready)
-        for method in quantise.METHODS if name == "lenet5" else ("MinMax",):
-            quantise.static(ready, target, [{"image": images}], method=method)
+    with quantize.prepared(source) as ready:
+        layers = quantize.layers(ready)
+        for method in quantize.METHODS if name == "lenet5" else ("MinMax",):
+            quantize.static(ready, target, [{"image": images}], method=method)
     graph = onnx.load(target).graph
     quantised = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
     products = [node for node in graph.node if node.name in layers]
