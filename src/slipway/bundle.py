@@ -35,6 +35,7 @@ FORMAT = 1
 HEATMAP = "heatmap"
 """Name of the graph's second output, which image networks with a closed form of class activation maps have."""
 RELEASE = "release.json"
+SELFTEST = "selftest.npz"
 BATCH = 64
 """Items a call of the engine takes in `predict`; larger batches gained nothing on CPUs and cost memory."""
 SELFTEST_TOLERANCE = 1e-3
@@ -151,7 +152,7 @@ def save(
         session = open_session(scratch / entries[next(iter(entries))]["file"])
         expected = session.run(["probabilities"], preprocess.encode(selftest_items))[0]
         data, offsets = pack_bytes(selftest_items)
-        np.savez(scratch / "selftest.npz", bytes=data, offsets=offsets, probabilities=expected)
+        np.savez(scratch / SELFTEST, bytes=data, offsets=offsets, probabilities=expected)
     return files.read_manifest(target).digest
 
 
@@ -164,9 +165,9 @@ def with_variants(bundle: Bundle, target: Path, variants: Mapping[str, tuple[Pat
     """
     import shutil
 
-    with np.load(bundle.path / "selftest.npz") as stored:
+    with np.load(bundle.path / SELFTEST) as stored:
         answers: dict[str, Any] = dict(stored)
-    items = unpack_bytes(answers["bytes"], answers["offsets"])
+    items = selftest_items(bundle)
     entries = dict(bundle.meta["variants"])
     with files.atomic_dir(target) as scratch:
         shutil.copytree(bundle.path, scratch, dirs_exist_ok=True, ignore=shutil.ignore_patterns(files.MANIFEST, RELEASE))
@@ -177,7 +178,7 @@ def with_variants(bundle: Bundle, target: Path, variants: Mapping[str, tuple[Pat
             session = open_session(scratch / entries[name]["file"])
             answers[_answers_of(name)] = session.run(["probabilities"], bundle.preprocess.encode(items))[0]
         files.write_json(scratch / "bundle.json", {**bundle.meta, "variants": entries}, sort_keys=False)
-        np.savez(scratch / "selftest.npz", **answers)
+        np.savez(scratch / SELFTEST, **answers)
     return files.read_manifest(target).digest
 
 
@@ -239,16 +240,21 @@ def open_session(model: Path, *, threads: int = 0, provider: str = CPU) -> Any:
     return session
 
 
+def selftest_items(bundle: Bundle) -> list[Raw]:
+    """The synthetic items of the self-test, as a client would send them."""
+    with np.load(bundle.path / SELFTEST) as stored:
+        return [*unpack_bytes(stored["bytes"], stored["offsets"])]
+
+
 def selftest(bundle: Bundle) -> float:
     """Answer the stored items again; returns the largest difference of a probability.
 
     Raises: BundleError: above SELFTEST_TOLERANCE: this machine or engine does not give the exporter's answers.
     """
-    with np.load(bundle.path / "selftest.npz") as stored:
-        items: Sequence[Raw] = unpack_bytes(stored["bytes"], stored["offsets"])
+    with np.load(bundle.path / SELFTEST) as stored:
         own = _answers_of(bundle.variant)
         expected = stored[own if own in stored else "probabilities"]
-    found = bundle.predict(items)
+    found = bundle.predict(selftest_items(bundle))
     difference = float(np.abs(found - expected).max())
     if not difference <= SELFTEST_TOLERANCE:  # NaN fails, too
         raise BundleError(

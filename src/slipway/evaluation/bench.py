@@ -96,7 +96,7 @@ def _measure(path: Path, variant: str, items: list[Raw], batches: list[int], thr
     started = time.perf_counter()
     bundle = bundles.load(path, variant=variant, threads=threads)
     loaded = time.perf_counter()
-    sent = items or _selftest_items(bundle)
+    sent = items or bundles.selftest_items(bundle)
     timings = tuple(_timed(bundle, sent, batch, threads, seconds) for batch in batches)
     memory = (_peak_bytes() - before) / MB
     return Process(threads=threads, load_s=loaded - started, memory_mb=memory, timings=timings)
@@ -139,11 +139,6 @@ def _in_turn(items: Sequence[Raw], batch: int) -> Iterator[list[Raw]]:
     while True:
         yield [items[(at + i) % len(items)] for i in range(batch)]
         at = (at + batch) % len(items)
-
-
-def _selftest_items(bundle: Bundle) -> list[Raw]:
-    with np.load(bundle.path / "selftest.npz") as stored:
-        return [*bundles.unpack_bytes(stored["bytes"], stored["offsets"])]
 
 
 def _peak_bytes() -> int:

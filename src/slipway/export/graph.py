@@ -1,6 +1,7 @@
 """What every exported graph has in common, and how it is written."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,10 +19,15 @@ HEATMAP = bundle.HEATMAP
 class's logit before the temperature."""
 
 
-def write(model: "ModelProto", restored: Restored, path: Path) -> None:
+def properties(restored: Restored) -> dict[str, str]:
+    """What the file says of itself: family and labels."""
+    return {"family": restored.meta["family"], "labels": json.dumps(list(restored.labels))}
+
+
+def write(model: "ModelProto", told: Mapping[str, str], path: Path) -> None:
     """Write a graph without traces of its making: torch's exporter leaves absolute paths and source lines on every node.
 
-    The metadata of the file holds family and labels, and nothing else; equal graphs give equal bytes.
+    The metadata of the file are `told` (see `properties`) and nothing else; equal graphs give equal bytes.
     """
     import onnx
 
@@ -32,6 +38,6 @@ def write(model: "ModelProto", restored: Restored, path: Path) -> None:
     for part in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
         part.doc_string = ""
         del part.metadata_props[:]
-    onnx.helper.set_model_props(model, {"family": restored.meta["family"], "labels": json.dumps(list(restored.labels))})
+    onnx.helper.set_model_props(model, dict(told))
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString(deterministic=True))

@@ -92,7 +92,7 @@ def static(path: Path, target: Path, batches: Sequence[Feeds], *, method: str, f
             op_types_to_quantize=list(OPERATORS),
             nodes_to_exclude=kept,
         )
-    _tidy(target)
+    _rewrite(target)
 
 
 def dynamic(source: Path, target: Path) -> None:
@@ -101,7 +101,7 @@ def dynamic(source: Path, target: Path) -> None:
 
     with _quiet():
         quantize_dynamic(str(source), str(target), per_channel=True, weight_type=QuantType.QInt8)
-    _tidy(target)
+    _rewrite(target)
 
 
 class _Reader:
@@ -116,17 +116,13 @@ class _Reader:
         return next(self._left, None)
 
 
-def _tidy(path: Path) -> None:
-    """As `graph.write` leaves every graph: no shapes of intermediate values, no traces of tools; equal graphs, equal bytes."""
+def _rewrite(path: Path) -> None:
+    """As every graph is written; what onnxruntime's tools noted in it is left out."""
     import onnx
 
     model = onnx.load(path)
-    del model.graph.value_info[:]
-    kept = {prop.key: prop.value for prop in model.metadata_props if not prop.key.startswith("onnx.")}
-    del model.metadata_props[:]
-    onnx.helper.set_model_props(model, kept)
-    onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    told = {prop.key: prop.value for prop in model.metadata_props if not prop.key.startswith("onnx.")}
+    graph.write(model, told, path)
 
 
 @contextmanager

@@ -58,4 +58,4 @@ def write_graph(restored: Restored, temperature: float, path: Path) -> None:
     onnx_model = helper.make_model(
         onnx_graph, opset_imports=[helper.make_opsetid("", graph.OPSET)], ir_version=10, producer_name="slipway"
     )
-    graph.write(onnx_model, restored, path)
+    graph.write(onnx_model, graph.properties(restored), path)

@@ -25,17 +25,16 @@ class Served(nn.Module):
         super().__init__()
         self.model = model
         self.register_buffer("temperature", torch.tensor(temperature))
-        self._maps = [maps]  # in a list, so that its layers are not registered again
+        self._maps = maps
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names of what `forward` returns."""
-        return (graph.OUTPUT, graph.HEATMAP) if self._maps[0] else (graph.OUTPUT,)
+        return (graph.OUTPUT, graph.HEATMAP) if self._maps else (graph.OUTPUT,)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Graph inputs -> float32 [B, K], and of some models [B, K, H, W]."""
-        (maps,) = self._maps
-        logits_BK, *heatmap = maps.watched(self.model, *inputs) if maps else (self.model(*inputs),)
+        logits_BK, *heatmap = self._maps.watched(self.model, *inputs) if self._maps else (self.model(*inputs),)
         return torch.softmax(logits_BK / self.temperature, dim=-1), *heatmap
 
 
@@ -43,7 +42,8 @@ def write_graph(restored: Restored, temperature: float, path: Path) -> None:
     """Export a restored torch model: free batch (and sequence), and every weight as it is in the checkpoint."""
     inputs, shapes = _example(restored)
     maps = activation_map(restored.model, _noise(inputs["image"])) if "image" in inputs else None
-    graph.write(program(Served(restored.model, temperature, maps).eval(), inputs, shapes), restored, path)
+    made = program(Served(restored.model, temperature, maps).eval(), inputs, shapes)
+    graph.write(made, graph.properties(restored), path)
 
 
 def program(served: Served, inputs: dict[str, Tensor], shapes: Any) -> Any:

@@ -30,13 +30,7 @@ class ActivationMap:
 
     def watched(self, model: nn.Module, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """One forward pass of the model: its logits [B, K], and what each cell adds to each class's logit [B, K, H, W]."""
-        seen: list[Tensor] = []
-        watching = self.pool.register_forward_pre_hook(lambda _pool, args: seen.append(args[0]))
-        try:
-            logits_BK = model(*inputs)
-        finally:
-            watching.remove()
-        (features_BCHW,) = seen
+        logits_BK, features_BCHW = _pooled(self.pool, model, *inputs)
         cells = features_BCHW.shape[2] * features_BCHW.shape[3]
         return logits_BK, F.conv2d(features_BCHW, self.weight_KC[:, :, None, None] / cells)
 
@@ -58,11 +52,23 @@ def activation_map(model: nn.Module, image: Tensor) -> ActivationMap | None:
     if len(pools) != 1 or not heads:
         return None
     head = heads[-1]
+    _, features_BCHW = _pooled(pools[0], model, image)
+    if features_BCHW.shape[1] != head.in_features:  # there are layers between
+        return None
     bias_K = head(torch.zeros(head.in_features))
     found = ActivationMap(pools[0], (head(torch.eye(head.in_features)) - bias_K).T)
-    try:
-        logits_BK, map_BKHW = found.watched(model, image)
-    except RuntimeError:  # the last linear layer does not read the features
-        return None
+    logits_BK, map_BKHW = found.watched(model, image)
     difference = (map_BKHW.sum(dim=(2, 3)) + bias_K - logits_BK).abs().max()
     return found if difference <= TOLERANCE * logits_BK.abs().max() else None
+
+
+def _pooled(pool: nn.Module, model: nn.Module, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """The model's logits, and what its pooling reads on the way."""
+    seen: list[Tensor] = []
+    watching = pool.register_forward_pre_hook(lambda _pool, args: seen.append(args[0]))
+    try:
+        logits_BK = model(*inputs)
+    finally:
+        watching.remove()
+    (features_BCHW,) = seen
+    return logits_BK, features_BCHW
