@@ -1,6 +1,6 @@
 """What the second output of a graph costs: answers of the graph with it, by answers of the one without; the bar is 1.02."""
 
-import time
+from functools import partial
 
 import numpy as np
 import onnx
@@ -12,9 +12,10 @@ from slipway import settings as settings_
 from slipway.export import graph, torch_graph
 from slipway.models import architectures
 from slipway.models.cam import activation_map
+from slipway.optimise.measure import milliseconds
 from tests.benchmarks.table import show
 
-ROUNDS, SECONDS = 15, 1.0
+ROUNDS, SECONDS = 15, 30.0
 CASES = {"fast_cnn": (32, 3, 64), "resnet18": (32, 3, 8), "mobilenet_v2": (96, 3, 8), "defect_base": (200, 1, 8)}
 """Side in pixels, channels, batch size."""
 
@@ -40,20 +41,7 @@ def test_a_heatmap_in_the_graph(name, tmp_path):
         "there": ("with", [graph.OUTPUT]),
         "asked for": ("with", [graph.OUTPUT, graph.HEATMAP]),
     }
-    runs = {what: sessions[session].run for what, (session, _) in asked.items()}
-    started = time.perf_counter()
-    runs["without"](asked["without"][1], feeds)
-    count = max(1, int(SECONDS / (time.perf_counter() - started)))
-    seconds = {what: [] for what in asked}
-    for _ in range(ROUNDS):
-        for _ in range(count):  # alternating within a round, so that a busy moment hits all
-            for what, run in runs.items():
-                started = time.perf_counter()
-                run(asked[what][1], feeds)
-                seconds[what].append(time.perf_counter() - started)
-    least = {what: [min(values[i::ROUNDS]) for i in range(ROUNDS)] for what, values in seconds.items()}
-    rows = {
-        f"{what}: ratio": [a / b for a, b in zip(least[what], least["without"], strict=True)] for what in ("there", "asked for")
-    }
-    rows["   without, ms"] = [1e3 * value for value in least["without"]]
-    show(f"{name} at {px} px, batch {batch}", rows, threads=threads)
+    calls = {what: partial(sessions[session].run, outputs, feeds) for what, (session, outputs) in asked.items()}
+    taken = milliseconds(calls, seconds=SECONDS, rounds=ROUNDS)
+    rows = {f"{what}: ratio": [a / b for a, b in zip(taken[what], taken["without"], strict=True)] for what in calls}
+    show(f"{name} at {px} px, batch {batch}", rows | {"   without, ms": taken["without"]}, threads=threads)

@@ -1,11 +1,15 @@
 """`slipway bench`: what a model costs on this machine."""
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from slipway.cli.flags import AsJson, Model, TextColumn, Variant
+
+if TYPE_CHECKING:
+    from slipway.bundle import Bundle
+    from slipway.preprocess import Raw
 
 Option = typer.Option
 
@@ -34,23 +38,28 @@ def command(
 
     sizes, counts = _numbers("--batch", batch), _numbers("--threads", threads or f"1,{os.cpu_count() or 1}")
     found, bundle = references.open_model(model, settings_.load(), variant=variant)
-    chosen = bundle.variant
+    items = _items(bundle, paths or [], text_column)
+    processes = []
     with meter(f"bench {found}", len(counts)) as progress:
-        processes = []
-        items = _items(bundle.preprocess.input_name, paths or [], text_column)
         for process in bench(
-            bundle.path, variant=chosen, items=items, batches=sizes, threads=counts, seconds=seconds, progress=progress.say
+            bundle.path,
+            variant=bundle.variant,
+            items=items,
+            batches=sizes,
+            threads=counts,
+            seconds=seconds,
+            progress=progress.say,
         ):
             processes.append(process)
             progress.step()
-    size_mb = (bundle.path / bundle.meta["variants"][chosen]["file"]).stat().st_size / 1e6
-    about = {"model": str(found), "variant": chosen, "size_mb": size_mb, "cpu_flags": provenance.cpu_flags()}
+    size_mb = (bundle.path / bundle.meta["variants"][bundle.variant]["file"]).stat().st_size / 1e6
+    about = {"model": str(found), "variant": bundle.variant, "size_mb": size_mb, "cpu_flags": provenance.cpu_flags()}
     if as_json:
         print(json.dumps({**about, "processes": [asdict(process) for process in processes]}))
         return
     from slipway.cli.table import show
 
-    print(f"{found}, {chosen}, {size_mb:.2f} MB; flags {' '.join(about['cpu_flags']) or 'unknown'}")
+    print(f"{found}, {bundle.variant}, {size_mb:.2f} MB; flags {' '.join(about['cpu_flags']) or 'unknown'}")
     rows = []
     for t in (t for process in processes for t in process.timings):
         milliseconds = (f"{ms:.3g}" for ms in (t.median_ms, t.p95_ms, t.p99_ms, t.engine_ms))
@@ -70,20 +79,21 @@ def _numbers(flag: str, text: str) -> list[int]:
         raise ConfigError(f"{flag}: must be whole numbers with commas between, got '{text}'") from exc
 
 
-def _items(kind: str, paths: list[str], text_column: str) -> list[bytes | str]:
-    """What the paths hold, at most as many as are sent; unreadable ones are refused."""
+def _items(bundle: "Bundle", paths: list[str], text_column: str) -> "list[Raw]":
+    """What the paths hold, at most as many as are sent. Raises: DataError: one cannot be read, by its name."""
     from itertools import islice
-    from pathlib import Path
 
     from slipway.errors import DataError
     from slipway.evaluation.bench import MAX_ITEMS
     from slipway.predictions import inputs
+    from slipway.predictions.answers import read
 
-    if not paths:
-        return []
-    found: list[bytes | str] = []
-    for item in islice(inputs.find(kind, paths, text_column=text_column).items, MAX_ITEMS):
-        if isinstance(item.content, DataError):
-            raise item.content
-        found.append(item.content.read_bytes() if isinstance(item.content, Path) else item.content)
+    found: list[Raw] = []
+    asked = inputs.find(bundle.preprocess.input_name, paths, text_column=text_column).items if paths else ()
+    for item in islice(asked, MAX_ITEMS):
+        try:
+            found.append(read(item))
+            bundle.preprocess.encode(found[-1:])
+        except DataError as exc:
+            raise DataError(f"{item.source}: {str(exc).removeprefix('item 0: ').removeprefix(f'{item.source}: ')}") from exc
     return found

@@ -4,6 +4,7 @@
 
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,10 @@ def export(checkpoint: Path, dataset: Dataset, out: Path) -> Path:
     files.verify(checkpoint)
     before_torch()
     restored = restore(checkpoint)
-    _check_dataset(restored, dataset)
+    check_dataset(restored.meta, restored.path, dataset)
+    for split in ("validation", "test"):
+        if not len(dataset.label_indices(split)):
+            raise DataError(f"{dataset.path}: no items in the {split} split; give more data or another split")
     threads = int(restored.meta["config"]["threads"])
     seconds: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="slipway-export-") as scratch, _session(restored, threads):
@@ -82,16 +86,18 @@ def export(checkpoint: Path, dataset: Dataset, out: Path) -> Path:
     return out
 
 
-def _check_dataset(restored: Restored, dataset: Dataset) -> None:
-    trained_on = restored.meta["data"]
-    if trained_on["fingerprint"] != dataset.fingerprint or list(restored.labels) != list(dataset.labels):
+def check_dataset(meta: Mapping[str, Any], trained: Path, dataset: Dataset) -> None:
+    """Raises: DataError: the model was trained on another data set.
+
+    Args:
+        meta: model.json or bundle.json of what lies at `trained`.
+    """
+    about = meta["data"]
+    if about["fingerprint"] != dataset.fingerprint or list(meta["labels"]) != list(dataset.labels):
         raise DataError(
-            f"{dataset.path}: is data set {dataset.name} ({dataset.fingerprint[:12]}), but {restored.path} was trained on "
-            f"{trained_on['name']} ({trained_on['fingerprint'][:12]}); export with that one"
+            f"{dataset.path}: is data set {dataset.name} ({dataset.fingerprint[:12]}), but {trained} was trained on "
+            f"{about['name']} ({about['fingerprint'][:12]}); give that one"
         )
-    for split in ("validation", "test"):
-        if not len(dataset.label_indices(split)):
-            raise DataError(f"{dataset.path}: no items in the {split} split; give more data or another split")
 
 
 def _session(restored: Restored, threads: int) -> Any:

@@ -11,7 +11,8 @@ MANIFEST.json
 
 import csv
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,14 @@ from slipway import bundle as bundles
 from slipway import metrics, provenance
 from slipway.bundle import Bundle
 from slipway.data.dataset import Dataset
-from slipway.errors import ConfigError, DataError, unknown
+from slipway.errors import ConfigError
 from slipway.evaluation.compare import bootstrap_difference
+from slipway.export.onnx import check_dataset
 from slipway.optimise import measure, picture, variants
-from slipway.optimise.measure import Feeds
 from slipway.store import files
 
 BASE = "onnxruntime-fp32"
-RUNGS = ("onnxruntime-int8",)
+INT8 = "onnxruntime-int8"
 COLUMNS = ("variant", "accuracy", "difference", "difference_low", "difference_high", "ms", "speed_up", "mb", "size_ratio")
 MAX_DROP = 0.005
 
@@ -39,46 +40,36 @@ def optimise(
     dataset: Dataset,
     out: Path,
     *,
-    rungs: Sequence[str] = RUNGS,
     max_drop: float = MAX_DROP,
     threads: int = 1,
     seconds: float = 10.0,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Make every rung's variant, measure all, and write the ladder's directory, complete or not at all.
+    """Make the INT8 variant, measure it against fp32, and write the ladder's directory, complete or not at all.
 
     Args:
         dataset: the one the bundle was trained on: its training items calibrate, validation chooses, the test split is read
             once, for the table.
-        rungs: names in RUNGS.
         max_drop: budget, largest fall of accuracy on validation, a share in [0, 1): layers are left in float for it.
         threads: of the engine.
         seconds: of timing, for all variants together.
         say: told what goes on.
     Returns: ladder.json: `rows`, each with COLUMNS and `made`; n, batch, threads, cpu_flags, max_drop, bundle (digest).
     Raises:
-        ConfigError: an unknown rung, no fp32 variant, or a model without layers to quantise.
+        ConfigError: no fp32 variant, or a model without layers to quantise.
         DataError: another data set, or too few items.
     """
-    if wrong := [name for name in rungs if name not in RUNGS]:
-        raise ConfigError(unknown("rung", wrong[0], RUNGS))
     if not 0 <= max_drop < 1:
         raise ConfigError(f"max drop: must be at least 0 and below 1, got {max_drop:g}")
     if BASE not in bundle.meta["variants"]:
         raise ConfigError(f"{bundle.path}: has no variant {BASE}, which all others are made of; export again")
-    trained_on = bundle.meta["data"]
-    if trained_on["fingerprint"] != dataset.fingerprint:
-        raise DataError(
-            f"{dataset.path}: is data set {dataset.name} ({dataset.fingerprint[:12]}), but the bundle was trained on "
-            f"{trained_on['name']} ({trained_on['fingerprint'][:12]}); give that one"
-        )
+    check_dataset(bundle.meta, bundle.path, dataset)
     source = bundle.path / bundle.meta["variants"][BASE]["file"]
     with tempfile.TemporaryDirectory(prefix="slipway-optimise-") as scratch:
-        made = {name: _make(bundle, source, dataset, Path(scratch), max_drop, threads, say) for name in rungs}
+        graph, about = _int8(bundle, source, dataset, Path(scratch), max_drop, threads, say)
         with files.atomic_dir(out) as inside:
-            bundles.with_variants(bundle, inside / "bundle", {name: (path, about) for name, (path, about) in made.items()})
-            paths = {BASE: source, **{name: path for name, (path, _) in made.items()}}
-            result = _measured(bundle, dataset, paths, {name: about for name, (_, about) in made.items()}, threads, seconds)
+            bundles.with_variants(bundle, inside / "bundle", {INT8: (graph, about)})
+            result = _measured(bundle, dataset, {BASE: source, INT8: graph}, {INT8: about}, threads, seconds)
             result |= {"max_drop": max_drop, "bundle": files.read_manifest(inside / "bundle").digest}
             files.write_json(inside / "ladder.json", result)
             with (inside / "ladder.csv").open("w", encoding="utf-8", newline="") as f:
@@ -89,10 +80,9 @@ def optimise(
     return result
 
 
-def _make(
+def _int8(
     bundle: Bundle, source: Path, dataset: Dataset, scratch: Path, max_drop: float, threads: int, say: Callable[[str], None]
 ) -> tuple[Path, dict[str, Any]]:
-    """The int8 graph: so far the only rung."""
     if bundle.preprocess.input_name == "image":
         return variants.int8_of_images(source, dataset, scratch, max_drop=max_drop, threads=threads, say=say)
     if "attention_mask" not in bundle.preprocess.encode(["a"]):
@@ -109,12 +99,16 @@ def _measured(
     seconds: float,
 ) -> dict[str, Any]:
     sessions = {name: bundles.open_session(path, threads=threads) for name, path in paths.items()}
-    labels_N, batches = dataset.label_indices("test"), _test_batches(bundle, dataset)
-    right: dict[str, NDArray[np.bool_]] = {
-        name: measure.answers(session, batches).argmax(axis=1) == labels_N for name, session in sessions.items()
-    }
-    one = {name: array[:1] for name, array in batches[0].items()}
-    taken = measure.milliseconds(sessions, one, seconds=seconds)
+    raw, labels_N = dataset.raw("test"), dataset.label_indices("test")
+    answers: dict[str, list[NDArray[np.intp]]] = {name: [] for name in paths}
+    for start in range(0, len(raw), bundles.BATCH):
+        feeds = bundle.preprocess.encode(raw[start : start + bundles.BATCH])
+        for name, session in sessions.items():
+            answers[name].append(session.run(["probabilities"], feeds)[0].argmax(axis=1))
+    right: dict[str, NDArray[np.bool_]] = {name: np.concatenate(parts) == labels_N for name, parts in answers.items()}
+    one = bundle.preprocess.encode(raw[:1])
+    calls = {name: partial(session.run, ["probabilities"], one) for name, session in sessions.items()}
+    taken = measure.milliseconds(calls, seconds=seconds)
     rows = []
     for name, path in paths.items():
         low, high = bootstrap_difference(right[name], right[BASE]) if name != BASE else (0.0, 0.0)
@@ -148,9 +142,3 @@ def _measured(
         "threads": threads,
         "cpu_flags": provenance.cpu_flags(),
     }
-
-
-def _test_batches(bundle: Bundle, dataset: Dataset) -> list[Feeds]:
-    """Graph inputs of the raw bytes, as they are served."""
-    raw = dataset.raw("test")
-    return [bundle.preprocess.encode(raw[i : i + bundles.BATCH]) for i in range(0, len(raw), bundles.BATCH)]

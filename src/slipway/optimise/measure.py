@@ -4,7 +4,6 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,6 @@ from slipway.bundle import BATCH
 Session = Any
 """An onnxruntime InferenceSession."""
 Feeds = Mapping[str, NDArray[Any]]
-ROUNDS = 5
-"""Of the timings; the ratio's spread is that of its rounds."""
 
 
 def answers(session: Session, batches: Sequence[Feeds]) -> NDArray[np.float32]:
@@ -24,24 +21,21 @@ def answers(session: Session, batches: Sequence[Feeds]) -> NDArray[np.float32]:
     return np.concatenate([session.run(["probabilities"], dict(batch))[0] for batch in batches])
 
 
-def milliseconds(sessions: Mapping[str, Session], feeds: Feeds, *, seconds: float) -> dict[str, list[float]]:
-    """Milliseconds of a call of each session with the same inputs: the median of each of ROUNDS rounds.
+def milliseconds(calls: Mapping[str, Callable[[], Any]], *, seconds: float, rounds: int = 5) -> dict[str, list[float]]:
+    """Milliseconds of a call of each, by name: the median of each round.
 
-    The sessions take turns within a round, so that a busy moment of the machine hits all.
+    They take turns within a round, so that a busy moment of the machine hits all; the spread of a ratio is that of its rounds.
 
     Args:
         seconds: for all of it, about.
     """
-    calls: dict[str, Callable[[], Any]] = {
-        name: partial(session.run, ["probabilities"], dict(feeds)) for name, session in sessions.items()
-    }
     started = time.perf_counter()
     for call in calls.values():
         call()  # warms up
     once = time.perf_counter() - started
-    turns = int(np.clip(seconds / ROUNDS / max(once, 1e-6), 5, 2000))
+    turns = int(np.clip(seconds / rounds / max(once, 1e-6), 5, 2000))
     found: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         taken: dict[str, list[float]] = {name: [] for name in calls}
         for _ in range(turns):
             for name, call in calls.items():

@@ -1,8 +1,9 @@
 """The ladder as a picture."""
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from slipway.evaluation.report.pictures import png
 
 
 def draw(title: str, rows: Sequence[Mapping[str, Any]]) -> bytes:
@@ -26,6 +27,4 @@ def draw(title: str, rows: Sequence[Mapping[str, Any]]) -> bytes:
     axes.margins(y=0.2)
     axes.legend(frameon=False, fontsize=8, loc="upper left")
     axes.grid(alpha=0.3)
-    target = io.BytesIO()
-    figure.savefig(target, format="png", dpi=150, metadata={"Software": None})
-    return target.getvalue()
+    return png(figure)

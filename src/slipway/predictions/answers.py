@@ -77,7 +77,7 @@ def _encode(bundle: Bundle, batch: Sequence[Item]) -> _Encoded:
     errors: dict[int, str] = {}
     for i, item in enumerate(batch):
         try:
-            bundle.preprocess.encode([_read(item)])
+            bundle.preprocess.encode([read(item)])
         except DataError as exc:
             errors[i] = str(exc).removeprefix("item 0: ").removeprefix(f"{item.source}: ")
     kept = [item for i, item in enumerate(batch) if i not in errors]
@@ -98,10 +98,11 @@ class _Read(Sequence[Raw]):
     @overload
     def __getitem__(self, index: slice) -> "_Read": ...
     def __getitem__(self, index: int | slice) -> "Raw | _Read":
-        return _Read(self._items[index]) if isinstance(index, slice) else _read(self._items[index])
+        return _Read(self._items[index]) if isinstance(index, slice) else read(self._items[index])
 
 
-def _read(item: Item) -> Raw:
+def read(item: Item) -> Raw:
+    """What to encode. Raises: DataError: it cannot be read."""
     if isinstance(item.content, DataError):
         raise item.content
     if isinstance(item.content, str):

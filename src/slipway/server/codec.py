@@ -23,8 +23,11 @@ from slipway.explain.explanation import Explanation
 from slipway.preprocess import Raw
 
 OUTPUTS = ("probabilities", "label")
-EXPLAINED: Mapping[str, tuple[str, ...]] = {"image": ("heatmap",), "text": ("tokens", "attributions")}
-"""Outputs that are given on request only, by input: why the label was answered."""
+EXPLAINED: Mapping[str, Mapping[str, tuple[str, int]]] = {
+    "image": {"heatmap": ("FP32", 3)},
+    "text": {"tokens": ("BYTES", 2), "attributions": ("FP32", 2)},
+}
+"""Outputs that are given on request only, by input: why the label was answered. Their data types and numbers of axes."""
 MAX_EXPLAINED = 16
 """Items of a request that asks for them: one may cost as much as hundreds of answers."""
 MAX_ITEMS = 1024

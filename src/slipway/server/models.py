@@ -3,7 +3,7 @@
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,6 @@ from slipway.store import files
 log = logging.getLogger("slipway.server")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 """Model names and versions stand in URLs and metric labels."""
-
-
-_ON_REQUEST: Mapping[str, list[dict[str, Any]]] = {
-    "image": [{"name": "heatmap", "datatype": "FP32", "shape": [-1, -1, -1], "parameters": {"on_request": True}}],
-    "text": [
-        {"name": "tokens", "datatype": "BYTES", "shape": [-1, -1], "parameters": {"on_request": True}},
-        {"name": "attributions", "datatype": "FP32", "shape": [-1, -1], "parameters": {"on_request": True}},
-    ],
-}
 
 
 class ServedModel:
@@ -117,7 +108,10 @@ class ServedModel:
             "outputs": [
                 {"name": "probabilities", "datatype": "FP32", "shape": [-1, len(labels)], "parameters": {"labels": labels}},
                 {"name": "label", "datatype": "BYTES", "shape": [-1]},
-                *_ON_REQUEST[name],
+                *(
+                    {"name": output, "datatype": datatype, "shape": [-1] * axes, "parameters": {"on_request": True}}
+                    for output, (datatype, axes) in codec.EXPLAINED[name].items()
+                ),
             ],
             "parameters": {
                 "digest": self.digest,

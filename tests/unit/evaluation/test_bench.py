@@ -39,7 +39,7 @@ def test_given_items_are_sent(capsys, tmp_path):
     assert "items/s" in out
     (tmp_path / "items" / "3.png").write_bytes(b"no image")
     code, _, err = within(capsys, "bench", model, tmp_path / "items", *options)
-    assert (code, err.splitlines()[-1].startswith("error: item ")) == (2, True), err
+    assert (code, f"error: {tmp_path / 'items' / '3.png'}: " in err) == (2, True), err
 
 
 def test_larger_batches_take_more_memory(tmp_path):
