@@ -2,8 +2,12 @@
 
 import json
 
+from slipway.data.datasets import open_dataset
+from slipway.data.prepare import PrepareConfig, prepare
+from slipway.export.onnx import export
 from slipway.models.architectures import ARCHITECTURES
 from slipway.training.recipe import TrainConfig
+from slipway.training.train import train
 
 WIDTHS = {"custom_cnn": 0.125, "fast_cnn": 0.25, "defect_small": 0.5, "defect_base": 0.25}
 WORDS = ["the", "film", "was", "a", "story", "of", "two", "men", "fine", "great", "lovely", "poor", "awful", "dull"]
@@ -33,3 +37,11 @@ def config(architecture, tmp_path, **changes) -> TrainConfig:
     if architecture == "hf_encoder":
         settings |= {"pretrained": str(tiny_encoder(tmp_path / "encoder")), "max_tokens": 32}
     return TrainConfig(family=ARCHITECTURES[architecture].family, architecture=architecture, **settings | changes)
+
+
+def trained(name, architecture, folder, *, size, epochs):
+    """(data set, checkpoint, bundle) of a tiny network that has learnt an embedded data set, in some seconds."""
+    family = ARCHITECTURES[architecture].family
+    data = prepare(open_dataset(name, family=family, size=size), folder / "data", PrepareConfig(family=family))
+    checkpoint = train(data, config(architecture, folder, epochs=epochs, batch_size=32), folder / "checkpoint")
+    return data, checkpoint, export(checkpoint, data, folder / "bundle")

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 
 from slipway import bundle as bundles
-from slipway.data.datasets import open_dataset
-from slipway.data.prepare import PrepareConfig, prepare
 from slipway.errors import ConfigError, DataError
 from slipway.explain import text as texts
 from slipway.explain.deletion import deletion
@@ -18,7 +16,7 @@ from slipway.export.onnx import export
 from slipway.training.train import train
 from tests.helpers import datasets
 from tests.helpers.bundles import LABELS, WORDS, image, make_bundle, make_items
-from tests.helpers.training import config
+from tests.helpers.training import config, trained
 
 
 @pytest.fixture(scope="module")
@@ -166,11 +164,8 @@ def learnt(tmp_path_factory):
 
     def of(family):
         if family not in made:
-            base = tmp_path_factory.mktemp(family)
             name, architecture, size, epochs = LEARNT[family]
-            data = prepare(open_dataset(name, family=family, size=size), base / "data", PrepareConfig(family=family))
-            recipe = config(architecture, base, epochs=epochs, batch_size=32)
-            out = export(train(data, recipe, base / "checkpoint"), data, base / "bundle")
+            data, _, out = trained(name, architecture, tmp_path_factory.mktemp(family), size=size, epochs=epochs)
             made[family] = bundles.load(out, threads=1), data.raw("test")[:80]
         return made[family]
 

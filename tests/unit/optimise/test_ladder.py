@@ -10,8 +10,6 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from slipway import bundle as bundles
-from slipway.data.datasets import open_dataset
-from slipway.data.prepare import PrepareConfig, prepare
 from slipway.errors import ConfigError, DataError
 from slipway.export import quantize
 from slipway.export.onnx import export
@@ -20,16 +18,13 @@ from slipway.store import files
 from slipway.training.train import train
 from tests.helpers import datasets
 from tests.helpers.command import within
-from tests.helpers.training import config
+from tests.helpers.training import config, trained
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     """(data set, checkpoint, bundle) of a small network that has learnt."""
-    base = tmp_path_factory.mktemp("images")
-    data = prepare(open_dataset("shapes", family="cv", size=800), base / "data", PrepareConfig(family="cv"))
-    checkpoint = train(data, config("fast_cnn", base, epochs=4, batch_size=32), base / "checkpoint")
-    return data, checkpoint, export(checkpoint, data, base / "bundle")
+    return trained("shapes", "fast_cnn", tmp_path_factory.mktemp("images"), size=800, epochs=4)
 
 
 @pytest.fixture(scope="module")
