@@ -203,6 +203,7 @@ def _point(name: str, alias: str, version: int, before: ModelVersion | None, set
 
 
 def _create(name: str, uri: str, digest: str, bundle: str, run_id: str, accuracy: float | None, settings: Settings) -> int:
+    """Number of a new version; of the oldest of that release where steps of a run registered it at once."""
     from mlflow.exceptions import MlflowException
 
     tags = {URI: uri, DIGEST: digest, BUNDLE: bundle, runs.TAG: run_id}
@@ -222,7 +223,12 @@ def _create(name: str, uri: str, digest: str, bundle: str, run_id: str, accuracy
             c.set_registered_model_tag(name, OURS, "true")
         return int(c.create_model_version(name, source, run_id=mlflow_run, tags=tags, await_creation_for=0).version)
 
-    return client.call(settings, create)
+    made = client.call(settings, create)
+    same = [v.version for v in _versions(name, settings) or [] if v.release_digest == digest and not v.retired]
+    oldest = min(same, default=made)
+    if oldest != made:
+        client.call(settings, lambda c: c.delete_model_version(name, str(made)))
+    return oldest
 
 
 def _versions(name: str, settings: Settings) -> list[ModelVersion] | None:

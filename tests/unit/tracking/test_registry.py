@@ -55,6 +55,20 @@ def test_registering_a_release_again_gives_the_same_version(own, release):
     assert len(registry.versions("cv-digits", settings=own)) == 1
 
 
+def test_steps_that_register_a_release_at_once_agree(own, release, monkeypatch):
+    create = registry._create
+
+    def late(*args):
+        monkeypatch.setattr(registry, "_create", create)
+        release("d1")
+        return create(*args)
+
+    monkeypatch.setattr(registry, "_create", late)
+    assert release("d1").version == 1
+    assert [(v.version, v.aliases) for v in registry.versions("cv-digits", settings=own)] == [(1, ("challenger",))]
+    assert release("d2").version == 3, "numbers are not given twice"
+
+
 @pytest.mark.parametrize(("expected", "says"), [(None, "with none"), ("d0", "with d0")])
 def test_register_refuses_when_the_champion_changed(own, release, expected, says):
     release("d1")
