@@ -2,14 +2,15 @@
 
     bundle.json            family, architecture, config, labels, preprocessing state, calibration, fingerprints
     weights.safetensors    for restoring the torch module; the server never reads it
-    variants/*.onnx        self-contained graphs, one per engine and precision
+    variants/*.onnx        self-contained graphs; a variant is a graph, the engine that runs it, and its precision
     vocabulary.json | tokenizer.json
     train_items.npy        uint64, sorted: the first 8 bytes of the content hash of every training item
     selftest.npz           raw items with the probabilities the exporting machine gave, of added variants their own
     reference.npz          class prior, confidence and size histograms of the validation split, for drift
     MANIFEST.json          SHA-256 sums, written last
 
-A *release* is such a directory with one more file, release.json {bundle, variant, scores, verdict}.
+A *release* is such a directory with one more file, release.json {bundle, variant, order, scores, verdict}: the variant to
+serve, and all that may be served, best first.
 """
 
 # N items, K classes
@@ -25,12 +26,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slipway.engines import Feeds, Session, open_session
 from slipway.errors import BundleError, DataError, unknown
 from slipway.preprocess import Preprocess, Raw, restore
 from slipway.store import files
 
-CPU = "CPUExecutionProvider"
-"""What runs a bundle, by onnxruntime's name."""
+BASE = "onnxruntime-fp32"
+"""The variant that every bundle has and every machine runs: others are made of it and compared with it."""
 FORMAT = 1
 HEATMAP = "heatmap"
 """Name of the graph's second output, which image networks with a closed form of class activation maps have."""
@@ -38,8 +40,8 @@ RELEASE = "release.json"
 SELFTEST = "selftest.npz"
 BATCH = 64
 """Items a call of the engine takes in `predict`; larger batches gained nothing on CPUs and cost memory."""
-SELFTEST_TOLERANCE = 1e-3
-"""Largest difference of a probability between the exporting machine and this one."""
+SELFTEST_TOLERANCES = {"fp32": 1e-3, "bf16": 0.03, "int8": 0.03}
+"""Largest difference of a probability between the exporting machine and this one, by precision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,9 @@ class Bundle:
     """release.json, or None for a bundle that was not released."""
     variant: str
     preprocess: Preprocess
-    _session: Any = field(repr=False)
+    _session: Session = field(repr=False)
+    passed_over: Mapping[str, str] = field(default_factory=dict)
+    """Variants that the release would rather serve, and why this machine cannot."""
 
     @property
     def family(self) -> str:
@@ -91,19 +95,25 @@ class Bundle:
                 observe("model", time.perf_counter() - encoded)
         return np.concatenate(parts) if parts else np.empty((0, len(self.labels)), np.float32)
 
-    def run(self, feeds: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    def run(self, feeds: Feeds) -> NDArray[np.float32]:
         """Probabilities [N, K] of already preprocessed graph inputs (see `Preprocess.encode`)."""
-        probabilities: NDArray[np.float32] = self._session.run(["probabilities"], dict(feeds))[0]
+        probabilities: NDArray[np.float32] = self._session.run(["probabilities"], feeds)[0]
         return probabilities
 
     @property
     def has_heatmap(self) -> bool:
         """Whether `heatmap` answers: the network's head is linear in globally averaged features."""
-        return any(output.name == HEATMAP for output in self._session.get_outputs())
+        return HEATMAP in self._session.outputs
 
-    def heatmap(self, feeds: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    @property
+    def size_bytes(self) -> int:
+        """Of the graph's file."""
+        size: int = (self.path / self.meta["variants"][self.variant]["file"]).stat().st_size
+        return size
+
+    def heatmap(self, feeds: Feeds) -> NDArray[np.float32]:
         """What each cell of the last features adds to each class's logit [N, K, h, w], of graph inputs as in `run`."""
-        heatmap: NDArray[np.float32] = self._session.run([HEATMAP], dict(feeds))[0]
+        heatmap: NDArray[np.float32] = self._session.run([HEATMAP], feeds)[0]
         return heatmap
 
 
@@ -156,27 +166,30 @@ def save(
     return files.read_manifest(target).digest
 
 
-def with_variants(bundle: Bundle, target: Path, variants: Mapping[str, tuple[Path, Mapping[str, Any]]]) -> str:
+def with_variants(bundle: Bundle, target: Path, variants: Mapping[str, tuple[Path | str, Mapping[str, Any]]]) -> str:
     """Write a bundle with further variants beside those of another, complete or not at all, and return its digest.
 
     Args:
-        variants: `<engine>-<precision>` -> ONNX file, as in `save`, and what is to be known of its making, JSON values. One
-            that is there already is replaced.
+        variants: `<engine>-<precision>` -> ONNX file, as in `save`, or the name of a variant whose file it runs; and what is
+            to be known of its making, JSON values. One that is there already is replaced.
+    Raises: BundleError: see `engines.open_session`.
     """
     import shutil
 
     with np.load(bundle.path / SELFTEST) as stored:
         answers: dict[str, Any] = dict(stored)
-    items = selftest_items(bundle)
+    feeds = bundle.preprocess.encode(selftest_items(bundle))
     entries = dict(bundle.meta["variants"])
     with files.atomic_dir(target) as scratch:
         shutil.copytree(bundle.path, scratch, dirs_exist_ok=True, ignore=shutil.ignore_patterns(files.MANIFEST, RELEASE))
         for name, (source, about) in variants.items():
             engine, _, precision = name.rpartition("-")
-            entries[name] = {"file": f"variants/{name}.onnx", "engine": engine, "precision": precision, **about}
-            shutil.copyfile(source, scratch / entries[name]["file"])
-            session = open_session(scratch / entries[name]["file"])
-            answers[_answers_of(name)] = session.run(["probabilities"], bundle.preprocess.encode(items))[0]
+            file = entries[source]["file"] if isinstance(source, str) else f"variants/{name}.onnx"
+            entries[name] = {"file": file, "engine": engine, "precision": precision, **about}
+            if isinstance(source, Path):
+                shutil.copyfile(source, scratch / file)
+            session = open_session(scratch / file, engine=engine, precision=precision)
+            answers[_answers_of(name)] = session.run(["probabilities"], feeds)[0]
         files.write_json(scratch / "bundle.json", {**bundle.meta, "variants": entries}, sort_keys=False)
         np.savez(scratch / SELFTEST, **answers)
     return files.read_manifest(target).digest
@@ -187,14 +200,16 @@ def _answers_of(variant: str) -> str:
     return f"probabilities-{variant}"
 
 
-def load(path: Path, *, variant: str = "", threads: int = 0, provider: str = CPU) -> Bundle:
+def load(path: Path, *, variant: str = "", threads: int = 0, engine: str = "", prove: bool = False) -> Bundle:
     """Verify a bundle or release against its manifest and open one of its variants.
 
     Args:
-        variant: name of a variant; empty means the release's choice, or the only one.
-        threads: of the engine; 0 leaves the choice to onnxruntime.
-        provider: see `open_session`.
-    Raises: BundleError: incomplete, altered, of a newer format, without that variant, or not runnable by that provider.
+        variant: name of a variant; empty means the first of the release's order that this machine can run, or of a bundle
+            the first.
+        threads: of the engine; 0 leaves the choice to it.
+        engine: runs the variant instead of its own, see `engines.ENGINES`.
+        prove: also ask for the self-test's answers; a variant that gives others cannot be run.
+    Raises: BundleError: incomplete, altered, of a newer format, without that variant, or not runnable here.
     """
     manifest = files.verify(path)
     meta = _read_json(path / "bundle.json")
@@ -209,35 +224,26 @@ def load(path: Path, *, variant: str = "", threads: int = 0, provider: str = CPU
         _require(release, ("bundle", "variant"), path / RELEASE)
     if release is not None and release["bundle"] != digest:
         raise BundleError(f"{path}: {RELEASE} is for bundle {release['bundle'][:12]}, the files are {digest[:12]}")
-    variant = variant or (release["variant"] if release else next(iter(meta["variants"])))
-    if variant not in meta["variants"]:
-        raise BundleError(unknown(f"{path}: variant", variant, meta["variants"]))
-    session = open_session(path / meta["variants"][variant]["file"], threads=threads, provider=provider)
-    return Bundle(path, digest, meta, release, variant, restore(meta["preprocess"], path), session)
-
-
-def open_session(model: Path, *, threads: int = 0, provider: str = CPU) -> Any:
-    """An onnxruntime InferenceSession.
-
-    Args:
-        provider: onnxruntime's name of what runs it, such as CUDAExecutionProvider.
-    Raises: BundleError: onnxruntime cannot read the file, or runs it by another provider.
-    """
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # waiting threads sleep: on two busy cores spinning cost 2-4 times the latency and a third of the throughput
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        session = ort.InferenceSession(model, options, providers=[provider])
-    except Exception as exc:  # onnxruntime's own classes are not importable by a stable name
-        raise BundleError(f"{model}: onnxruntime cannot load it ({exc})") from exc
-    if (used := session.get_providers()[0]) != provider:  # it falls back without an error
-        raise BundleError(f"{model}: onnxruntime runs it by {used}, not {provider}; its libraries cannot be loaded")
-    return session
+    preprocess = restore(meta["preprocess"], path)
+    passed_over: dict[str, str] = {}
+    wanted = [variant] if variant else (release.get("order") or [release["variant"]] if release else [*meta["variants"]][:1])
+    for name in wanted:
+        if name not in meta["variants"]:
+            raise BundleError(unknown(f"{path}: variant", name, meta["variants"]))
+        about = meta["variants"][name]
+        try:
+            session = open_session(
+                path / about["file"], engine=engine or about["engine"], precision=about["precision"], threads=threads
+            )
+            found = Bundle(path, digest, meta, release, name, preprocess, session, passed_over)
+            if prove:
+                selftest(found)
+            return found
+        except BundleError as exc:
+            passed_over[name] = str(exc)
+    if len(passed_over) == 1:
+        raise BundleError(*passed_over.values())
+    raise BundleError(f"{path}: this machine runs none of its variants: {'; '.join(passed_over.values())}")
 
 
 def selftest_items(bundle: Bundle) -> list[Raw]:
@@ -249,16 +255,17 @@ def selftest_items(bundle: Bundle) -> list[Raw]:
 def selftest(bundle: Bundle) -> float:
     """Answer the stored items again; returns the largest difference of a probability.
 
-    Raises: BundleError: above SELFTEST_TOLERANCE: this machine or engine does not give the exporter's answers.
+    Raises: BundleError: above SELFTEST_TOLERANCES: this machine or engine does not give the exporter's answers.
     """
     with np.load(bundle.path / SELFTEST) as stored:
         own = _answers_of(bundle.variant)
         expected = stored[own if own in stored else "probabilities"]
     found = bundle.predict(selftest_items(bundle))
     difference = float(np.abs(found - expected).max())
-    if not difference <= SELFTEST_TOLERANCE:  # NaN fails, too
+    allowed = SELFTEST_TOLERANCES[bundle.meta["variants"][bundle.variant]["precision"]]
+    if not difference <= allowed:  # NaN fails, too
         raise BundleError(
-            f"{bundle.path}: self-test differs by {difference:.2g}, allowed is {SELFTEST_TOLERANCE:.0e}; "
+            f"{bundle.path}: self-test of {bundle.variant} differs by {difference:.2g}, allowed is {allowed:g}; "
             f"this machine does not give the exporter's answers"
         )
     return difference

@@ -8,7 +8,7 @@ from typing import Any
 
 import slipway
 
-FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8")
+FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "avx_vnni", "amx_bf16", "amx_int8")
 """Processor flags that change which kernels run, and so the last bits of a result."""
 LIBRARIES = ("numpy", "pillow", "onnxruntime", "onnx", "torch", "torchvision", "scikit-learn", "transformers", "tokenizers")
 

@@ -140,18 +140,33 @@ def train(
         return dict(record.metrics)
 
 
-def export_onnx(*, checkpoint: Path, dataset: Path, out: Path, run_id: str) -> Scalars:
+def export_onnx(
+    *, checkpoint: Path, dataset: Path, out: Path, run_id: str, variants: str = "", max_variant_drop: float = 0.005
+) -> Scalars:
     """Export a checkpoint to a closed bundle: graph, temperature, self-test; fails when parity does not hold.
 
+    Args:
+        variants: further ones, see `optimise.ladder.wanted`; empty: fp32 by onnxruntime alone.
+        max_variant_drop: budget of a variant, largest fall of accuracy on validation, a share in (0, 1).
     Returns: digest, parity and calibration, as flat values.
-    Raises: ParityError: the exported graph does not answer as the trained model does.
+    Raises:
+        ConfigError: an unknown variant, or a budget out of range.
+        ParityError: the exported graph does not answer as the trained model does.
     """
     from slipway.data.dataset import Dataset
     from slipway.export.onnx import export
+    from slipway.optimise.ladder import add_variants, wanted
 
     inputs = {"checkpoint": files.read_manifest(checkpoint).digest, "dataset": files.read_manifest(dataset).digest}
-    with recorded("export_onnx", run_id, inputs, {}) as record:
-        export(checkpoint, Dataset.load(dataset), out)
+    names, settings = wanted(variants), settings_.load()
+    with recorded("export_onnx", run_id, inputs, {"variants": ",".join(names)}) as record, scratch(settings) as folder:
+        prepared, first = Dataset.load(dataset), folder / "bundle" if names else out
+        export(checkpoint, prepared, first)
+        if names:
+            add_variants(
+                bundles.load(first), prepared, out, names=names, max_drop=max_variant_drop, threads=settings.threads,
+                say=lambda line: sys.stderr.write(f"{line}\n"),
+            )  # fmt: skip
         meta = _read_json(out / "bundle.json")
         record.outputs["bundle"] = files.read_manifest(out).digest
         record.metrics.update({f"parity_{k}": v for k, v in meta["parity"].items() if isinstance(v, int | float)})
@@ -161,12 +176,14 @@ def export_onnx(*, checkpoint: Path, dataset: Path, out: Path, run_id: str) -> S
 def evaluate(*, bundle: Path, dataset: Path, model_name: str, out: Path, run_id: str, robustness_items: int = 0) -> Scalars:
     """Score the bundle, and the champion of the same name if there is one, on the raw bytes of the test split.
 
+    Of several variants all are measured, and the one is scored that `evaluation.variants.order` puts first.
+
     Args:
         robustness_items: test items that are disturbed in every way; 0 leaves that out.
     Returns: metrics.json (see `evaluation.summary`).
     """
     from slipway.data.dataset import Dataset
-    from slipway.evaluation import scores
+    from slipway.evaluation import scores, variants
     from slipway.evaluation.summary import HEADLINES
     from slipway.tracking import registry
 
@@ -174,16 +191,22 @@ def evaluate(*, bundle: Path, dataset: Path, model_name: str, out: Path, run_id:
     inputs = {"bundle": files.read_manifest(bundle).digest, "dataset": files.read_manifest(dataset).digest}
     with recorded("evaluate", run_id, inputs, {"model_name": model_name}) as record:
         loaded, prepared = bundles.load(bundle, threads=settings.threads), Dataset.load(dataset)
+        rows = []
+        if len(loaded.meta["variants"]) > 1:
+            rows = variants.compare(bundle, prepared, threads=settings.threads)
+            loaded = bundles.load(bundle, variant=variants.order(rows)[0], threads=settings.threads)
         name = model_name or _model_name(loaded)
         current = registry.champion(name)
         champion = None
         if current is not None:
             champion = bundles.load(fetch(current.release_uri, settings.home / "cache"), threads=settings.threads)
         release = current.release_digest if current else ""
-        scores.evaluate(loaded, prepared, out, champion=champion, champion_release=release, robustness_items=robustness_items)
+        scores.evaluate(
+            loaded, prepared, out, champion=champion, champion_release=release, robustness_items=robustness_items, variants=rows
+        )
         summary = dict(scores.load(out).summary)
         record.outputs["scores"] = files.read_manifest(out).digest
-        record.results["model"] = name
+        record.results.update({"model": name, "variant": loaded.variant})
         told = (*HEADLINES, "accuracy_low", "accuracy_high", "n")
         record.metrics.update({name: summary[name] for name in told if summary[name] is not None})
         with tracked(run_id, name) as run:
@@ -223,7 +246,8 @@ def gate(
     config = configured(gates.GateConfig, {**fields, **(rules or {})}, where="gate")
     settings = settings_.load()
     with recorded("gate", run_id, {"scores": files.read_manifest(scores).digest}, {}) as record:
-        scored, loaded = scores_.load(scores), bundles.load(bundle, threads=settings.threads)
+        scored = scores_.load(scores)
+        loaded = bundles.load(bundle, variant=scored.summary["variant"], threads=settings.threads)
         verdict = gates.write(out, scored, config)
         record.outputs["verdict"] = files.read_manifest(out).digest
         record.results.update({"verdict": verdict["verdict"], "reasons": verdict["reasons"]})
@@ -365,7 +389,7 @@ def _release(bundle: Path, judged: Scalars, digests: dict[str, str], settings: S
         target = folder / "release"
         with files.atomic_dir(target) as inside:
             shutil.copytree(bundle, inside, dirs_exist_ok=True, ignore=shutil.ignore_patterns(files.MANIFEST))
-            files.write_json(inside / bundles.RELEASE, {**digests, "variant": judged["variant"]})
+            files.write_json(inside / bundles.RELEASE, {**digests, "variant": judged["variant"], "order": judged["order"]})
         yield target
 
 

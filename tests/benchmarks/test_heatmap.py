@@ -7,12 +7,12 @@ import onnx
 import pytest
 import torch
 
-from slipway import bundle as bundles
+from slipway import engines
 from slipway import settings as settings_
+from slipway.evaluation.latency import milliseconds
 from slipway.export import graph, torch_graph
 from slipway.models import architectures
 from slipway.models.cam import activation_map
-from slipway.optimise.measure import milliseconds
 from tests.benchmarks.table import show
 
 ROUNDS, SECONDS = 15, 30.0
@@ -34,7 +34,7 @@ def test_a_heatmap_in_the_graph(name, tmp_path):
         path = tmp_path / f"{told}.onnx"
         served = torch_graph.Served(model, 1.0, maps).eval()
         onnx.save(torch_graph.program(served, {"image": image}, ({0: torch.export.Dim("batch")},)), path)
-        sessions[told] = bundles.open_session(path, threads=threads)
+        sessions[told] = engines.open_session(path, threads=threads)
     feeds = {"image": np.random.default_rng(0).integers(0, 256, (batch, px, px, channels), dtype=np.uint8)}
     asked = {
         "without": ("without", [graph.OUTPUT]),

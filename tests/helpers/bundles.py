@@ -5,6 +5,7 @@ The weights are random, but of a size that tells inputs apart: another image or 
 
 import io
 import shutil
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def make_bundle(family: str, target: Path, *, seed: int = 0) -> Path:
         meta={"family": family, "architecture": f"tiny_{family}", "labels": list(labels), "config": {"seed": seed}},
         preprocess=preprocess,
         weights=weights,
-        variants={"onnxruntime-fp32": scratch},
+        variants={bundles.BASE: scratch},
         train_items=np.arange(3, dtype=np.uint64),
         selftest_items=make_items(family, 4, seed=99),
         reference={"class_prior": np.full(len(labels), 1 / len(labels), np.float32)},
@@ -56,14 +57,14 @@ def make_bundle(family: str, target: Path, *, seed: int = 0) -> Path:
     return target
 
 
-def make_release(bundle: Path, target: Path) -> Path:
-    """A release of `bundle`, as the register step writes it."""
+def make_release(bundle: Path, target: Path, *, order: Sequence[str] = (bundles.BASE,)) -> Path:
+    """A release of `bundle`, as the register step writes it; `order`: the variants that may be served."""
     manifest = files.read_manifest(bundle)
     with files.atomic_dir(target) as scratch:
         for name in manifest.files:
             (scratch / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(bundle / name, scratch / name)
-        release = {"bundle": manifest.digest, "variant": "onnxruntime-fp32", "scores": "0" * 64, "verdict": "1" * 64}
+        release = {"bundle": manifest.digest, "variant": order[0], "order": [*order], "scores": "0" * 64, "verdict": "1" * 64}
         files.write_json(scratch / bundles.RELEASE, release)
     return target
 

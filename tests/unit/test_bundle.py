@@ -1,11 +1,13 @@
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from slipway import bundle as bundles
+from slipway import engines
 from slipway.errors import BundleError, DataError
 from slipway.store import files
 from tests.helpers.bundles import FAMILIES, LABELS, make_bundle, make_items, make_release
@@ -171,7 +173,7 @@ def test_selftest_fails_when_one_weight_is_changed(originals, tmp_path, family):
     tensor.CopyFrom(numpy_helper.from_array(weights, tensor.name))
     onnx.save(model, path)
     files.write_manifest(copy)  # an honest manifest of a wrong model: only the self-test can tell
-    with pytest.raises(BundleError, match=r"self-test differs by .*, allowed is 1e-03"):
+    with pytest.raises(BundleError, match=r"self-test of onnxruntime-fp32 differs by .*, allowed is 0\.001"):
         bundles.selftest(bundles.load(copy))
 
 
@@ -206,6 +208,52 @@ def test_release_of_another_bundle_is_refused(originals, tmp_path):
     edit(release / bundles.RELEASE, lambda value: value.update(bundle="f" * 64))
     with pytest.raises(BundleError, match=r"release\.json is for bundle ffffffffffff"):
         bundles.load(release)
+
+
+@pytest.fixture
+def ordered(originals, tmp_path):
+    """A release that would rather be served by OpenVINO, from the same file."""
+    bundles.with_variants(bundles.load(originals["cv"]), tmp_path / "bundle", {"openvino-fp32": (bundles.BASE, {})})
+    return make_release(tmp_path / "bundle", tmp_path / "release", order=("openvino-fp32", bundles.BASE))
+
+
+def test_a_release_is_served_by_its_first_choice(ordered, originals):
+    loaded = bundles.load(ordered, prove=True)
+    assert (loaded.variant, loaded.passed_over) == ("openvino-fp32", {})
+    items = make_items("cv", 70)
+    np.testing.assert_allclose(loaded.predict(items), bundles.load(originals["cv"]).predict(items), atol=1e-5)
+
+
+def test_a_release_falls_to_its_next_choice_and_says_why(ordered, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    engines._openvino_core.cache_clear()
+    loaded = bundles.load(ordered, prove=True)
+    assert loaded.variant == bundles.BASE
+    assert "install slipway[openvino]" in loaded.passed_over["openvino-fp32"]
+    with pytest.raises(BundleError, match=r"install slipway\[openvino\]"):
+        bundles.load(ordered, variant="openvino-fp32")
+
+
+def test_a_variant_that_does_not_prove_itself_is_passed_over(ordered, tmp_path):
+    with np.load(ordered / bundles.SELFTEST) as stored:
+        answers = dict(stored)
+    answers["probabilities-openvino-fp32"] += 0.1
+    wrong = shutil.copytree(ordered, tmp_path / "wrong")
+    np.savez(wrong / bundles.SELFTEST, **answers)
+    digest = files.digest_of({k: v for k, v in files.write_manifest(wrong).files.items() if k != bundles.RELEASE})
+    edit(wrong / bundles.RELEASE, lambda value: value.update(bundle=digest))
+    assert bundles.load(wrong).variant == "openvino-fp32", "only who asks for proof"
+    loaded = bundles.load(wrong, prove=True)
+    assert loaded.variant == bundles.BASE
+    assert "self-test of openvino-fp32 differs by 0.1" in loaded.passed_over["openvino-fp32"]
+    answers["probabilities"] += 0.1
+    np.savez(wrong / bundles.SELFTEST, **answers)
+    digest = files.digest_of({k: v for k, v in files.write_manifest(wrong).files.items() if k != bundles.RELEASE})
+    edit(wrong / bundles.RELEASE, lambda value: value.update(bundle=digest))
+    with pytest.raises(
+        BundleError, match=r"this machine runs none of its variants: .*openvino-fp32 differs .*onnxruntime-fp32"
+    ):
+        bundles.load(wrong, prove=True)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

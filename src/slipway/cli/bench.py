@@ -52,14 +52,15 @@ def command(
         ):
             processes.append(process)
             progress.step()
-    size_mb = (bundle.path / bundle.meta["variants"][bundle.variant]["file"]).stat().st_size / 1e6
-    about = {"model": str(found), "variant": bundle.variant, "size_mb": size_mb, "cpu_flags": provenance.cpu_flags()}
+    size_mb = bundle.size_bytes / 1e6
+    flags = provenance.cpu_flags()
+    about = {"model": str(found), "variant": bundle.variant, "size_mb": size_mb, "cpu_flags": flags}
     if as_json:
         print(json.dumps({**about, "processes": [asdict(process) for process in processes]}))
         return
     from slipway.cli.table import show
 
-    print(f"{found}, {bundle.variant}, {size_mb:.2f} MB; flags {' '.join(about['cpu_flags']) or 'unknown'}")
+    print(f"{found}, {bundle.variant}, {size_mb:.2f} MB; flags {' '.join(flags) or 'unknown'}")
     rows = []
     for t in (t for process in processes for t in process.timings):
         milliseconds = (f"{ms:.3g}" for ms in (t.median_ms, t.p95_ms, t.p99_ms, t.engine_ms))

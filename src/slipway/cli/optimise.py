@@ -14,6 +14,9 @@ def command(
     model: Model,
     data: Annotated[str, Option(metavar="DATASET", help="What it was trained on: a directory or URI of `slipway prepare`.")],
     out: Annotated[str, Option("--out", "-o", metavar="DIR", help="A new folder: bundle with all variants, and the table.")],
+    variants: Annotated[
+        str, Option(metavar="NAMES", help="With commas between; all: those that this machine can run.")
+    ] = "all",
     max_drop: Annotated[
         float, Option(metavar="SHARE", help="Of accuracy on validation: layers stay in float to keep within it.")
     ] = 0.005,
@@ -21,9 +24,10 @@ def command(
     seconds: Annotated[float, Option(metavar="S", help="Of timing, for all variants.")] = 10.0,
     as_json: AsJson = False,
 ) -> None:
-    """Make an INT8 variant and measure it: accuracy on the same test items, time in the same rounds, size.
+    """Make smaller and faster variants and measure them: accuracy on the same test items, time in the same rounds, size.
 
-    Images are quantised by ranges seen in training items; validation chooses how, the test split is for the table alone.
+    INT8 of images is made by ranges seen in training items; validation chooses how, and which variants keep the budget.
+    The test split is for the table alone.
     """
     import sys
 
@@ -33,12 +37,13 @@ def command(
     from slipway.cli.prepared import opened
     from slipway.cli.table import show
     from slipway.errors import ConfigError
-    from slipway.optimise.ladder import optimise
+    from slipway.optimise.ladder import optimise, wanted
 
     if out.startswith("s3://"):
         raise ConfigError(f"-o {out}: must be a folder here; slipway export writes to a store")
     if threads < 1 or not seconds > 0:
         raise ConfigError(f"--threads must be >= 1 and --seconds above 0, got {threads} and {seconds:g}")
+    names = wanted(variants)
     settings = settings_.load()
     found, bundle = references.open_model(model, settings)
     dataset = opened(data, settings)
@@ -47,6 +52,7 @@ def command(
             bundle,
             dataset,
             path,
+            names=names,
             max_drop=max_drop,
             threads=threads,
             seconds=seconds,
@@ -66,14 +72,21 @@ def command(
             f"{row['speed_up']:.2f} ({row['speed_up_low']:.2f} – {row['speed_up_high']:.2f})",
             f"{row['mb']:.2f}",
             f"{row['size_ratio']:.2f}",
-            _made(row["made"]),
+            f"{row['memory_mb']:.0f}",
+            "" if row["allowed"] else "over",
+            _made(row["about"]),
         )
         for row in result["rows"]
     ]
-    show(("variant", "accuracy", "points (95 %)", "ms", "times as fast", "MB", "of fp32", "made by"), rows, empty="")
+    show(
+        ("variant", "accuracy", "points (95 %)", "ms", "times as fast", "MB", "of fp32", "memory", "budget", "made by"),
+        rows,
+        empty="",
+    )
+    print(f"served in this order: {', '.join(result['order'])}")
     print(f"{path}: bundle, ladder.json, ladder.csv, ladder.png")
 
 
-def _made(made: dict[str, Any]) -> str:
-    told = str(made.get("method", ""))
-    return f"{told}, {len(made['floats'])} of {made['layers']} layers in float" if made.get("floats") else told
+def _made(about: dict[str, Any]) -> str:
+    told = str(about.get("method", ""))
+    return f"{told}, {len(about['floats'])} of {about['layers']} layers in float" if about.get("floats") else told

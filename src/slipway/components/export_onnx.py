@@ -8,6 +8,8 @@ def export_onnx(
     prepared: dsl.Input[dsl.Dataset],
     checkpoint: dsl.Input[dsl.Model],
     bundle: dsl.Output[dsl.Model],
+    variants: str,
+    max_variant_drop: float,
     run_id: str,
 ) -> None:
     from pathlib import Path
@@ -15,5 +17,8 @@ def export_onnx(
     from slipway import steps
 
     bundle.metadata.update(
-        steps.export_onnx(checkpoint=Path(checkpoint.path), dataset=Path(prepared.path), out=Path(bundle.path), run_id=run_id)
-    )
+        steps.export_onnx(
+            checkpoint=Path(checkpoint.path), dataset=Path(prepared.path), out=Path(bundle.path), variants=variants,
+            max_variant_drop=max_variant_drop, run_id=run_id,
+        )
+    )  # fmt: skip

@@ -11,6 +11,7 @@ from slipway.evaluation.compare import bootstrap_difference, class_differences, 
 from slipway.evaluation.corruptions import CORRUPTIONS
 from slipway.evaluation.rules import Rule
 from slipway.evaluation.scores import Scores
+from slipway.evaluation.variants import order
 from slipway.store import files
 
 PASS, FAIL = "pass", "fail"
@@ -161,6 +162,7 @@ def write(out: Path, scores: Scores, config: GateConfig) -> dict[str, Any]:
         "rules": [asdict(rule) for rule in judged.rules],
         "bundle": scores.summary["bundle"],
         "variant": scores.summary["variant"],
+        "order": order(scores.timings["variants"]) if scores.timings.get("variants") else [scores.summary["variant"]],
         "scores": scores.digest,
         "champion": (scores.summary["champion"] or {}).get("release", ""),
         "comparison": comparison(scores, config.max_accuracy_drop),

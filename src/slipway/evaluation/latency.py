@@ -1,9 +1,10 @@
-"""How long a bundle takes for one item, as it is served."""
+"""How long a bundle takes for one item, as it is served; and calls side by side."""
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,6 @@ from slipway.errors import BundleError
 from slipway.preprocess import Raw
 
 RUNS, WARM_UP = 60, 10
-CUDA = "CUDAExecutionProvider"
 
 
 def latency_ms(bundle: Bundle, items: Sequence[Raw]) -> dict[str, float]:
@@ -37,10 +37,36 @@ def on_gpu(path: Path) -> Bundle | None:
     """A bundle on the first CUDA device; None where this machine's onnxruntime has none, or cannot use it, which is told."""
     import onnxruntime as ort
 
-    if CUDA not in ort.get_available_providers():
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
         return None
     try:
-        return bundles.load(path, provider=CUDA)
+        return bundles.load(path, engine="onnxruntime-cuda")
     except BundleError as exc:
         sys.stderr.write(f"no GPU latency: {exc}\n")
         return None
+
+
+def milliseconds(calls: Mapping[str, Callable[[], Any]], *, seconds: float, rounds: int = 5) -> dict[str, list[float]]:
+    """Milliseconds of a call of each, by name: the median of each round.
+
+    They take turns within a round, so that a busy moment of the machine hits all; the spread of a ratio is that of its rounds.
+
+    Args:
+        seconds: for all of it, about.
+    """
+    started = time.perf_counter()
+    for call in calls.values():
+        call()  # warms up
+    once = time.perf_counter() - started
+    turns = int(np.clip(seconds / rounds / max(once, 1e-6), 5, 2000))
+    found: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        taken: dict[str, list[float]] = {name: [] for name in calls}
+        for _ in range(turns):
+            for name, call in calls.items():
+                started = time.perf_counter()
+                call()
+                taken[name].append(1000 * (time.perf_counter() - started))
+        for name, values in taken.items():
+            found[name].append(float(np.median(values)))
+    return found

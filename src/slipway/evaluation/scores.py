@@ -3,7 +3,7 @@
 predictions.parquet    one row an item: id, label, predicted, p_<class> …, and with a champion champion_p_<class> …, fresh
 metrics.json           every number, see `summary`; all of them follow from the predictions
 confusion_matrix.txt
-timings.json           seconds of all items, milliseconds of one; outside the digest
+timings.json           seconds of all items, milliseconds of one, the variants side by side; outside the digest
 MANIFEST.json          SHA-256 sums, written last
 """
 
@@ -69,6 +69,7 @@ def evaluate(
     champion: Bundle | None,
     champion_release: str = "",
     robustness_items: int = 0,
+    variants: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
     """Score a bundle on the raw bytes of the test split and write the scores directory.
 
@@ -76,6 +77,7 @@ def evaluate(
         champion: the bundle to compare with on the same items; None for a first model.
         champion_release: digest of the champion's release, kept so that `register` can see whether it changed.
         robustness_items: test items that are disturbed in every way; 0 leaves that out.
+        variants: rows of `variants.compare`, kept with the timings.
     Raises: DataError: the data set's classes are not the bundle's.
     """
     if list(bundle.labels) != list(dataset.labels):
@@ -93,7 +95,7 @@ def evaluate(
     summary = {
         "bundle": bundle.digest,
         "variant": bundle.variant,
-        "size_bytes": (bundle.path / bundle.meta["variants"][bundle.variant]["file"]).stat().st_size,
+        "size_bytes": bundle.size_bytes,
         "data": {"name": dataset.name, "fingerprint": dataset.fingerprint},
         "labels": list(bundle.labels),
         **numbers,
@@ -107,7 +109,7 @@ def evaluate(
         files.write_json(scratch / "metrics.json", summary)
         (scratch / "confusion_matrix.txt").write_text(confusion_text(summary["confusion"], bundle.labels), encoding="utf-8")
         _write_predictions(scratch / "predictions.parquet", scored)
-        timings = {"predict_s": seconds, "items": len(labels_N), "latency_ms": latency_ms(bundle, raw)}
+        timings = {"predict_s": seconds, "items": len(labels_N), "latency_ms": latency_ms(bundle, raw), "variants": [*variants]}
         files.write_json(scratch / "timings.json", timings)
     return out
 

@@ -24,7 +24,6 @@ from slipway.models.restore import Restored, restore
 from slipway.models.runtime import before_torch
 from slipway.store import files
 
-VARIANT = "onnxruntime-fp32"
 CHUNK = 64
 COPIED = ("family", "architecture", "options", "labels", "input", "config", "data")
 """Of model.json, taken into bundle.json."""
@@ -67,7 +66,7 @@ def export(checkpoint: Path, dataset: Dataset, out: Path) -> Path:
             "meta": _meta(restored, calibration, threads),
             "preprocess": restored.preprocess,
             "weights": _weights(checkpoint),
-            "variants": {VARIANT: graph},
+            "variants": {bundles.BASE: graph},
             "train_items": np.load(checkpoint / "train_items.npy"),
             "selftest_items": selftest_items(restored.meta),
             "reference": reference(

@@ -26,6 +26,8 @@ BATCH_SIZES = (1, 2, 7)
 """Tried besides the bundle's own: an axis frozen in the graph shows here."""
 LEAST_PROBABILITY = 1e-30
 """Logits are read off the probabilities; below this float32 no longer holds them."""
+LEAST_SCALE = 1e-6
+"""Of logits: what errors are relative to."""
 CHUNK = 50
 
 
@@ -57,7 +59,7 @@ def compare(checkpoint: Path, bundle: Bundle, dataset: Dataset) -> dict[str, Any
     held_out = pick(restored, dataset)
     temperature = float(bundle.meta["calibration"]["temperature"])
     trained_NK = _centred(np.concatenate([restored.logits(feeds) for feeds in held_out.feeds]) / temperature)
-    scale = max(float(np.sqrt((trained_NK**2).mean())), 1e-6)
+    scale = max(float(np.sqrt((trained_NK**2).mean())), LEAST_SCALE)
     report = _judge(held_out.ids, trained_NK, bundle.predict(held_out.items), scale, bundle.labels)
     few = held_out.items[: max(BATCH_SIZES)]
     for size in BATCH_SIZES:
@@ -129,11 +131,9 @@ def _judge(
         raise ParityError(
             f"parity{where}: the bundle answers {list(probabilities_NK.shape)}, the model {list(trained_NK.shape)}"
         )
-    served_NK = _centred(np.log(np.maximum(probabilities_NK.astype(np.float64), LEAST_PROBABILITY)))
-    errors_N = np.abs(served_NK - trained_NK).max(axis=1) / scale
-    worst = int(np.argmax(np.nan_to_num(errors_N, nan=np.inf)))
-    agree_N = served_NK.argmax(axis=1) == trained_NK.argmax(axis=1)
-    error, agreement = float(errors_N[worst]), float(agree_N.mean())
+    served_NK = _log(probabilities_NK)
+    found = _differ(ids, trained_NK, served_NK, scale)
+    error, agreement, worst = found["relative_error"], found["top1_agreement"], ids.index(found["worst"])
     if not (error <= MAX_RELATIVE_ERROR and agreement >= MIN_TOP1_AGREEMENT):  # NaN fails, too
         first, second = (labels[int(row[worst].argmax())] for row in (trained_NK, served_NK))
         raise ParityError(
@@ -141,7 +141,27 @@ def _judge(
             f"{MAX_RELATIVE_ERROR:g}), same class for {agreement:.1%} of {len(ids)} items (limit {MIN_TOP1_AGREEMENT:.1%}); "
             f"worst is {ids[worst]}, trained '{first}', bundle '{second}'"
         )
-    return {"relative_error": error, "top1_agreement": agreement, "worst": ids[worst]}
+    return found
+
+
+def difference(ids: Sequence[str], base_NK: NDArray[np.float32], probabilities_NK: NDArray[np.float32]) -> dict[str, Any]:
+    """How far the answers of two variants of a bundle are apart: relative_error (of the worst item), top1_agreement, worst."""
+    expected_NK = _log(base_NK)
+    scale = max(float(np.sqrt((expected_NK**2).mean())), LEAST_SCALE)
+    return _differ(ids, expected_NK, _log(probabilities_NK), scale)
+
+
+def _differ(
+    ids: Sequence[str], expected_NK: NDArray[np.float64], found_NK: NDArray[np.float64], scale: float
+) -> dict[str, Any]:
+    errors_N = np.abs(found_NK - expected_NK).max(axis=1) / scale
+    worst = int(np.argmax(np.nan_to_num(errors_N, nan=np.inf)))
+    agree_N = found_NK.argmax(axis=1) == expected_NK.argmax(axis=1)
+    return {"relative_error": float(errors_N[worst]), "top1_agreement": float(agree_N.mean()), "worst": ids[worst]}
+
+
+def _log(probabilities_NK: NDArray[np.float32]) -> NDArray[np.float64]:
+    return _centred(np.log(np.maximum(probabilities_NK.astype(np.float64), LEAST_PROBABILITY)))
 
 
 def _centred(logits_NK: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The ladder: an fp32 bundle and the variants made of it, measured on the same test items and in the same rounds.
+"""The ladder: an fp32 bundle and the variants made of it, judged on validation, measured on the test items.
 
 bundle/        the bundle with every variant; the fp32 one stays its default
 ladder.json    every number
@@ -7,32 +7,102 @@ ladder.png     accuracy against latency
 MANIFEST.json
 """
 
-# N items
-
-import csv
 import tempfile
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from slipway import bundle as bundles
-from slipway import metrics, provenance
-from slipway.bundle import Bundle
+from slipway import provenance
+from slipway.bundle import BASE, Bundle
 from slipway.data.dataset import Dataset
-from slipway.errors import ConfigError
-from slipway.evaluation.compare import bootstrap_difference
+from slipway.engines import open_session, runs_here
+from slipway.errors import ConfigError, unknown
+from slipway.evaluation import variants
+from slipway.evaluation.report.pictures import ladder as draw
+from slipway.evaluation.report.pictures import png
 from slipway.export.onnx import check_dataset
-from slipway.optimise import measure, picture, variants
+from slipway.optimise import int8
+from slipway.optimise.judge import Judge
 from slipway.store import files
 
-BASE = "onnxruntime-fp32"
 INT8 = "onnxruntime-int8"
-COLUMNS = ("variant", "accuracy", "difference", "difference_low", "difference_high", "ms", "speed_up", "mb", "size_ratio")
+RUNGS = {INT8: INT8, "openvino-fp32": BASE, "openvino-bf16": BASE, "openvino-int8": INT8}
+"""Every variant that can be made -> the one whose file it runs; of INT8, which has one made for it, itself."""
+ALL = "all"
 MAX_DROP = 0.005
+VNNI = frozenset(("avx512_vnni", "avx_vnni", "amx_int8"))
+"""Any of these processor flags multiplies INT8 as it is meant to be."""
+
+
+def wanted(names: str) -> list[str]:
+    """The rungs that a text names, in the ladder's order.
+
+    Args:
+        names: separated by commas; `all` means those that this machine can run; empty: none.
+    Raises: ConfigError: an unknown one.
+    """
+    asked = [name for part in names.split(",") if (name := part.strip())]
+    if asked == [ALL]:
+        return [name for name in RUNGS if runs_here(*_parts(name))]
+    for name in asked:
+        if name not in RUNGS:
+            raise ConfigError(unknown("variant", name, [*RUNGS, ALL]))
+    return [name for name in RUNGS if name in asked or any(RUNGS[other] == name for other in asked)]
+
+
+def add_variants(
+    bundle: Bundle,
+    dataset: Dataset,
+    out: Path,
+    *,
+    names: Sequence[str],
+    max_drop: float = MAX_DROP,
+    threads: int = 1,
+    say: Callable[[str], object] = lambda _: None,
+) -> None:
+    """Write a bundle with these variants beside the fp32 one, complete or not at all; each is judged on validation.
+
+    Args:
+        dataset: the one the bundle was trained on: its training items calibrate, validation chooses.
+        names: of RUNGS, see `wanted`. What a model cannot have (a linear one, INT8) is said and left out.
+        max_drop: budget, largest fall of accuracy on validation, a share in (0, 1): layers are left in float for it.
+        threads: of the engine.
+        say: told what goes on.
+    Raises:
+        ConfigError: a budget out of range, or no fp32 variant.
+        DataError: another data set, or too few items to calibrate.
+        BundleError: an engine that is not installed, or cannot run the graph here.
+    """
+    if not 0 < max_drop < 1:
+        raise ConfigError(f"max drop: must be above 0 and below 1, got {max_drop:g}; 0.005 means half a point")
+    if BASE not in bundle.meta["variants"]:
+        raise ConfigError(f"{bundle.path}: has no variant {BASE}, which all others are made of; export again")
+    check_dataset(bundle.meta, bundle.path, dataset)
+    base = bundles.load(bundle.path, variant=BASE, threads=threads)
+    judge = Judge(base, dataset, max_drop=max_drop)
+    flags = provenance.cpu_flags()
+    if INT8 in names and flags and not VNNI & {*flags}:
+        say("warning: this processor has no VNNI: INT8 may be slower than float here, and its sums may saturate")
+    source = base.path / base.meta["variants"][BASE]["file"]
+    graphs: dict[str, Path] = {BASE: source}
+    made: dict[str, tuple[Path | str, dict[str, Any]]] = {}
+    with tempfile.TemporaryDirectory(prefix="slipway-optimise-") as scratch:
+        for name in names:
+            about: dict[str, Any] = {}
+            if name == INT8:
+                if not _has_layers(base):
+                    say(f"{name}: left out; a {base.meta['architecture']} is a single sparse product, without layers")
+                    continue
+                graphs[name], about = _int8(base, dataset, Path(scratch), judge, max_drop, threads, say)
+            elif RUNGS[name] not in graphs:
+                continue  # said already
+            engine, precision = _parts(name)
+            found = judge(open_session(graphs[RUNGS[name]], engine=engine, precision=precision, threads=threads))
+            verdict = "within" if found["allowed"] else "over"
+            say(f"{name}: {100 * found['difference']:+.2f} points on {found['n']} of validation, {verdict} the budget")
+            made[name] = (graphs[name] if name in graphs else RUNGS[name], about | {"validation": found})
+        bundles.with_variants(base, out, made)
 
 
 def optimise(
@@ -40,105 +110,60 @@ def optimise(
     dataset: Dataset,
     out: Path,
     *,
+    names: Sequence[str],
     max_drop: float = MAX_DROP,
     threads: int = 1,
     seconds: float = 10.0,
-    say: Callable[[str], None] = lambda _: None,
+    say: Callable[[str], object] = lambda _: None,
 ) -> dict[str, Any]:
-    """Make the INT8 variant, measure it against fp32, and write the ladder's directory, complete or not at all.
+    """Make variants, measure them on the test split, read once, and write the ladder's directory, complete or not at all.
 
-    Args:
-        dataset: the one the bundle was trained on: its training items calibrate, validation chooses, the test split is read
-            once, for the table.
-        max_drop: budget, largest fall of accuracy on validation, a share in [0, 1): layers are left in float for it.
-        threads: of the engine.
+    Args: see `add_variants`.
         seconds: of timing, for all variants together.
-        say: told what goes on.
-    Returns: ladder.json: `rows`, each with COLUMNS and `made`; n, batch, threads, cpu_flags, max_drop, bundle (digest).
-    Raises:
-        ConfigError: no fp32 variant, or a model without layers to quantise.
-        DataError: another data set, or too few items.
+    Returns: ladder.json: `rows`, see `evaluation.variants.compare`; order, n, threads, cpu_flags, max_drop, bundle (digest).
+    Raises: see `add_variants`.
     """
-    if not 0 <= max_drop < 1:
-        raise ConfigError(f"max drop: must be at least 0 and below 1, got {max_drop:g}")
-    if BASE not in bundle.meta["variants"]:
-        raise ConfigError(f"{bundle.path}: has no variant {BASE}, which all others are made of; export again")
-    check_dataset(bundle.meta, bundle.path, dataset)
-    source = bundle.path / bundle.meta["variants"][BASE]["file"]
-    with tempfile.TemporaryDirectory(prefix="slipway-optimise-") as scratch:
-        graph, about = _int8(bundle, source, dataset, Path(scratch), max_drop, threads, say)
-        with files.atomic_dir(out) as inside:
-            bundles.with_variants(bundle, inside / "bundle", {INT8: (graph, about)})
-            result = _measured(bundle, dataset, {BASE: source, INT8: graph}, {INT8: about}, threads, seconds)
-            result |= {"max_drop": max_drop, "bundle": files.read_manifest(inside / "bundle").digest}
-            files.write_json(inside / "ladder.json", result)
-            with (inside / "ladder.csv").open("w", encoding="utf-8", newline="") as f:
-                table = csv.DictWriter(f, COLUMNS, extrasaction="ignore", lineterminator="\n")
-                table.writeheader()
-                table.writerows(result["rows"])
-            files.write_bytes(inside / "ladder.png", picture.draw(dataset.name, result["rows"]))
+    with files.atomic_dir(out) as inside:
+        target = inside / "bundle"
+        add_variants(bundle, dataset, target, names=names, max_drop=max_drop, threads=threads, say=say)
+        rows = variants.compare(target, dataset, threads=threads, seconds=seconds)
+        result = {
+            "rows": rows,
+            "order": variants.order(rows),
+            "data": dataset.name,
+            "n": len(dataset.label_indices("test")),
+            "threads": threads,
+            "cpu_flags": provenance.cpu_flags(),
+            "max_drop": max_drop,
+            "bundle": files.read_manifest(target).digest,
+        }
+        files.write_json(inside / "ladder.json", result)
+        (inside / "ladder.csv").write_text(variants.as_csv(rows), encoding="utf-8")
+        files.write_bytes(inside / "ladder.png", png(draw(rows)))
     return result
 
 
+def _parts(name: str) -> tuple[str, str]:
+    """Engine and precision."""
+    engine, _, precision = name.rpartition("-")
+    return engine, precision
+
+
 def _int8(
-    bundle: Bundle, source: Path, dataset: Dataset, scratch: Path, max_drop: float, threads: int, say: Callable[[str], None]
-) -> tuple[Path, dict[str, Any]]:
-    if bundle.preprocess.input_name == "image":
-        return variants.int8_of_images(source, dataset, scratch, max_drop=max_drop, threads=threads, say=say)
-    if "attention_mask" not in bundle.preprocess.encode(["a"]):
-        raise ConfigError(f"int8: a {bundle.meta['architecture']} is a single sparse product; there are no layers to quantise")
-    return variants.int8_of_encoder(source, scratch)
-
-
-def _measured(
-    bundle: Bundle,
+    base: Bundle,
     dataset: Dataset,
-    paths: Mapping[str, Path],
-    made: Mapping[str, Mapping[str, Any]],
+    scratch: Path,
+    judge: Judge,
+    max_drop: float,
     threads: int,
-    seconds: float,
-) -> dict[str, Any]:
-    sessions = {name: bundles.open_session(path, threads=threads) for name, path in paths.items()}
-    raw, labels_N = dataset.raw("test"), dataset.label_indices("test")
-    answers: dict[str, list[NDArray[np.intp]]] = {name: [] for name in paths}
-    for start in range(0, len(raw), bundles.BATCH):
-        feeds = bundle.preprocess.encode(raw[start : start + bundles.BATCH])
-        for name, session in sessions.items():
-            answers[name].append(session.run(["probabilities"], feeds)[0].argmax(axis=1))
-    right: dict[str, NDArray[np.bool_]] = {name: np.concatenate(parts) == labels_N for name, parts in answers.items()}
-    one = bundle.preprocess.encode(raw[:1])
-    calls = {name: partial(session.run, ["probabilities"], one) for name, session in sessions.items()}
-    taken = measure.milliseconds(calls, seconds=seconds)
-    rows = []
-    for name, path in paths.items():
-        low, high = bootstrap_difference(right[name], right[BASE]) if name != BASE else (0.0, 0.0)
-        ratios = [base / own for base, own in zip(taken[BASE], taken[name], strict=True)]
-        count = int(right[name].sum())
-        accuracy_low, accuracy_high = metrics.wilson_interval(count, len(labels_N))
-        mb = path.stat().st_size / 1e6
-        rows.append(
-            {
-                "variant": name,
-                "accuracy": count / len(labels_N),
-                "accuracy_low": accuracy_low,
-                "accuracy_high": accuracy_high,
-                "difference": float(right[name].mean() - right[BASE].mean()),
-                "difference_low": low,
-                "difference_high": high,
-                "ms": float(np.median(taken[name])),
-                "speed_up": float(np.median(ratios)),
-                "speed_up_low": min(ratios),
-                "speed_up_high": max(ratios),
-                "mb": mb,
-                "size_ratio": mb / (paths[BASE].stat().st_size / 1e6),
-                "made": dict(made.get(name, {})),
-            }
-        )
-    return {
-        "rows": rows,
-        "data": dataset.name,
-        "n": len(labels_N),
-        "batch": 1,
-        "threads": threads,
-        "cpu_flags": provenance.cpu_flags(),
-    }
+    say: Callable[[str], object],
+) -> tuple[Path, dict[str, Any]]:
+    source = base.path / base.meta["variants"][BASE]["file"]
+    if base.preprocess.input_name == "image":
+        return int8.of_images(source, dataset, scratch, judge, max_drop=max_drop, threads=threads, say=say)
+    return int8.of_encoder(source, scratch)
+
+
+def _has_layers(base: Bundle) -> bool:
+    """Whether there are products of dense weights; a linear model over counts has none."""
+    return base.preprocess.input_name == "image" or "attention_mask" in base.preprocess.encode(["a"])

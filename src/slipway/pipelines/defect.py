@@ -35,6 +35,8 @@ def pipeline(
     device: str = "auto",
     deterministic: bool = True,
     options: dict[str, Any] = {},  # noqa: B006  # as KFP wants it
+    variants: str = "",
+    max_variant_drop: float = 0.005,
     robustness_items: int = 200,
     min_accuracy: float = 0.8,
     min_class_recall: float = 0.5,
@@ -70,6 +72,8 @@ def pipeline(
         device: auto, cpu or cuda.
         deterministic: Same seed, same bits, on the same processor and number of threads.
         options: Further options of training, by name; `slipway options defect` lists them.
+        variants: Further variants of the graph, with commas between, or all that can run here; empty: fp32 alone.
+        max_variant_drop: Budget of a variant: how much accuracy it may lose on validation.
         robustness_items: Test items that are disturbed in every way, to see what the model bears; 0 leaves that out.
         min_accuracy: Gate: least accuracy on the test split.
         min_class_recall: Gate: least recall of every class; 0 switches the rule off.
@@ -119,6 +123,8 @@ def pipeline(
         data_task.outputs["checked"],
         apply(train_task, "train").outputs["checkpoint"],
         model_name=model_name,
+        variants=variants,
+        max_variant_drop=max_variant_drop,
         robustness_items=robustness_items,
         min_accuracy=min_accuracy,
         min_class_recall=min_class_recall,

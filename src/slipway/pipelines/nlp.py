@@ -39,6 +39,8 @@ def pipeline(
     max_features: int = 100000,
     ngrams: int = 2,
     max_tokens: int = 128,
+    variants: str = "",
+    max_variant_drop: float = 0.005,
     robustness_items: int = 200,
     min_accuracy: float = 0.75,
     min_class_recall: float = 0.5,
@@ -78,6 +80,8 @@ def pipeline(
         max_features: Terms that tfidf_logreg keeps.
         ngrams: Longest run of words that is one term of tfidf_logreg.
         max_tokens: Tokens after which an encoder cuts a text.
+        variants: Further variants of the graph, with commas between, or all that can run here; empty: fp32 alone.
+        max_variant_drop: Budget of a variant: how much accuracy it may lose on validation.
         robustness_items: Test items that are disturbed in every way, to see what the model bears; 0 leaves that out.
         min_accuracy: Gate: least accuracy on the test split.
         min_class_recall: Gate: least recall of every class; 0 switches the rule off.
@@ -131,6 +135,8 @@ def pipeline(
         data_task.outputs["checked"],
         apply(train_task, "train").outputs["checkpoint"],
         model_name=model_name,
+        variants=variants,
+        max_variant_drop=max_variant_drop,
         robustness_items=robustness_items,
         min_accuracy=min_accuracy,
         min_class_recall=min_class_recall,

@@ -19,6 +19,8 @@ def release_checkpoint(
     checkpoint: Any,
     *,
     model_name: Any,
+    variants: Any,
+    max_variant_drop: Any,
     robustness_items: Any,
     min_accuracy: Any,
     min_class_recall: Any,
@@ -34,7 +36,10 @@ def release_checkpoint(
     The gate's verdict is 'pass' or 'fail' and always has both branches: KFP skips a branch whose condition it cannot
     resolve without a word, and a run in which neither ran would count as a success.
     """
-    exported = apply(export_onnx(prepared=prepared, checkpoint=checkpoint, run_id=run_id), "export_onnx")
+    exported = export_onnx(
+        prepared=prepared, checkpoint=checkpoint, variants=variants, max_variant_drop=max_variant_drop, run_id=run_id
+    )
+    apply(exported, "export_onnx")
     bundle = exported.outputs["bundle"]
     scored = evaluate(prepared=prepared, bundle=bundle, model_name=model_name, robustness_items=robustness_items, run_id=run_id)
     apply(scored, "evaluate")

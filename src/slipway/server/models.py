@@ -56,8 +56,9 @@ class ServedModel:
             from slipway.store.uri import fetch  # the S3 client is not needed for a directory
 
             path = fetch(self.source, cache)
-        loaded = bundles.load(path, threads=threads)
-        difference = bundles.selftest(loaded)
+        loaded = bundles.load(path, threads=threads, prove=True)
+        for variant, reason in loaded.passed_over.items():
+            log.warning("variant passed over", extra={"model": self.name, "variant": variant, "reason": reason})
         self.digest = files.read_manifest(path).digest
         self.version = self.version or self.digest[:12]
         self.bundle = loaded
@@ -68,7 +69,6 @@ class ServedModel:
                 "version": self.version,
                 "digest": self.digest,
                 "variant": loaded.variant,
-                "selftest_difference": difference,
                 "seconds": round(time.perf_counter() - started, 3),
             },
         )
@@ -118,6 +118,7 @@ class ServedModel:
                 "family": self.bundle.family,
                 "architecture": str(self.bundle.meta["architecture"]),
                 "variant": self.bundle.variant,
+                "passed_over": dict(self.bundle.passed_over),
                 "explained_by": methods(self.bundle)[0],
                 "max_items": codec.MAX_ITEMS,
                 "max_explained_items": codec.MAX_EXPLAINED,

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 
-from slipway import bundle as bundles
+from slipway import engines
 from slipway.export import quantize
 from slipway.models.architectures import ARCHITECTURES
 
@@ -27,8 +27,8 @@ def test_every_image_network_has_an_int8_graph(name, exported, tmp_path):
     products = [node for node in graph.node if node.name in layers]
     assert len(products) == len(layers) > 0
     assert all({node.input[0], node.input[1]} <= quantised for node in products)
-    base, int8 = (bundles.open_session(path, threads=1) for path in (source, target))
+    base, int8 = (engines.open_session(path, threads=1) for path in (source, target))
     answers, others = (session.run(["probabilities"], {"image": images[:32]})[0] for session in (base, int8))
     assert np.abs(answers - others).mean() < 0.05
     assert (answers.argmax(axis=1) == others.argmax(axis=1)).mean() >= 0.9
-    assert [o.name for o in int8.get_outputs()] == [o.name for o in base.get_outputs()]
+    assert int8.outputs == base.outputs

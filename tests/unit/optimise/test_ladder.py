@@ -10,10 +10,12 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from slipway import bundle as bundles
+from slipway.bundle import BASE
 from slipway.errors import ConfigError, DataError
+from slipway.evaluation.variants import COLUMNS, LEAST_GAIN, order
 from slipway.export import quantize
 from slipway.export.onnx import export
-from slipway.optimise.ladder import BASE, COLUMNS, INT8, optimise
+from slipway.optimise.ladder import INT8, optimise, wanted
 from slipway.store import files
 from slipway.training.train import train
 from tests.helpers import datasets
@@ -32,7 +34,7 @@ def ladder(images, tmp_path_factory):
     """The ladder's directory."""
     data, _, out = images
     target = tmp_path_factory.mktemp("ladder") / "ladder"
-    optimise(bundles.load(out, threads=1), data, target, seconds=0.2)
+    optimise(bundles.load(out, threads=1), data, target, names=wanted("all"), seconds=0.5)
     return target
 
 
@@ -49,9 +51,20 @@ def test_the_int8_variant_answers_as_fp32_does_and_is_smaller(images, ladder):
     assert bundles.load(ladder / "bundle").variant == BASE, "nothing is served otherwise before the gate says so"
 
 
-@pytest.mark.parametrize("variant", [BASE, INT8])
-def test_each_variant_proves_itself_by_its_own_answers(variant, ladder):
-    assert bundles.selftest(bundles.load(ladder / "bundle", variant=variant, threads=1)) < 1e-6
+def test_every_variant_of_the_ladder_is_there_and_proves_itself_by_its_own_answers(ladder):
+    there = json.loads((ladder / "bundle" / "bundle.json").read_text())["variants"]
+    assert [*there] == [BASE, *wanted("all")]
+    assert {INT8, "openvino-fp32", "openvino-int8"} <= {*there}
+    for name, about in there.items():
+        assert bundles.selftest(bundles.load(ladder / "bundle", variant=name, threads=1)) < 1e-6
+        if name != BASE:
+            judged = about["validation"]
+            assert judged["top1_agreement"] >= 0.9
+            assert judged["worst"].startswith("validation/")
+            assert judged["batch_difference"] < 1e-3
+            assert judged["allowed"] == (judged["difference"] >= -0.005 and judged["lower"] > -0.01)
+    files_there = {path.name for path in (ladder / "bundle" / "variants").iterdir()}
+    assert files_there == {f"{BASE}.onnx", f"{INT8}.onnx"}, "engines share files"
 
 
 def test_the_table_says_what_was_measured(images, ladder):
@@ -59,15 +72,17 @@ def test_the_table_says_what_was_measured(images, ladder):
     told = json.loads((ladder / "ladder.json").read_text())
     assert told["n"] == len(data.label_indices("test"))
     assert told["bundle"] == files.read_manifest(ladder / "bundle").digest
-    base, int8 = told["rows"]
+    base, int8, *others = told["rows"]
     assert (base["variant"], int8["variant"]) == (BASE, INT8)
     assert int8["difference"] == pytest.approx(int8["accuracy"] - base["accuracy"])
     assert int8["difference_low"] <= int8["difference"] <= int8["difference_high"]
-    assert int8["made"]["method"] in quantize.METHODS
+    assert int8["about"]["method"] in quantize.METHODS
+    assert all(row["memory_mb"] > 0 for row in told["rows"])
+    assert told["order"] == order(told["rows"])
     assert int8["speed_up_low"] <= int8["speed_up"] <= int8["speed_up_high"]
     with (ladder / "ladder.csv").open(encoding="utf-8", newline="") as f:
         table = list(csv.DictReader(f))
-    assert [float(row["ms"]) for row in table] == [base["ms"], int8["ms"]]
+    assert [float(row["ms"]) for row in table] == [row["ms"] for row in (base, int8, *others)]
     assert tuple(table[0]) == COLUMNS
     with Image.open(ladder / "ladder.png") as picture:
         assert min(picture.size) > 300
@@ -109,8 +124,8 @@ def test_layers_that_cost_too_much_stay_in_float(images, tmp_path):
         save_file(weights, inside / "weights.safetensors")
     model = bundles.load(export(scaled, data, tmp_path / "bundle"), threads=1)
     lines = []
-    result = optimise(model, data, tmp_path / "ladder", seconds=0.1, say=lines.append)
-    made = result["rows"][1]["made"]
+    result = optimise(model, data, tmp_path / "ladder", names=[INT8], seconds=0.1, say=lines.append)
+    made = result["rows"][1]["about"]
     assert 0 < len(made["floats"]) < made["layers"], lines
     graph = onnx.load(tmp_path / "ladder" / "bundle" / "variants" / f"{INT8}.onnx").graph
     filters = [tensor for tensor in graph.initializer if len(tensor.dims) == 4]
@@ -130,8 +145,9 @@ def test_an_encoder_is_quantised_as_it_runs(tmp_path):
     data = datasets.texts(tmp_path / "data", count=160)
     checkpoint = train(data, config("hf_encoder", tmp_path, epochs=8, learning_rate=0.001), tmp_path / "checkpoint")
     model = bundles.load(export(checkpoint, data, tmp_path / "bundle"), threads=1)
-    result = optimise(model, data, tmp_path / "ladder", seconds=0.1)
-    assert result["rows"][1]["made"]["method"] == "dynamic"
+    result = optimise(model, data, tmp_path / "ladder", names=wanted("openvino-int8"), seconds=0.1)
+    assert [row["variant"] for row in result["rows"]] == [BASE, INT8, "openvino-int8"], "what a rung is made of comes along"
+    assert result["rows"][1]["about"]["method"] == "dynamic"
     int8 = bundles.load(tmp_path / "ladder" / "bundle", variant=INT8, threads=1)
     texts = [*data.raw("test")]
     assert 0 < np.abs(int8.predict(texts) - model.predict(texts)).max() < 0.1
@@ -151,17 +167,55 @@ def test_few_items_another_graphs_inputs_and_methods_are_refused(images, tmp_pat
             quantize.static(ready, tmp_path / "x.onnx", [{"image": few}], method="Max")
 
 
-def test_a_linear_model_another_data_set_and_a_budget_of_everything_are_refused(images, tmp_path, capsys):
-    data, _, out = images
+def test_a_linear_model_has_other_engines_but_no_int8(tmp_path, capsys):
     texts = datasets.texts(tmp_path / "texts")
     linear = export(train(texts, config("tfidf_logreg", tmp_path), tmp_path / "checkpoint"), texts, tmp_path / "linear")
-    code, _, err = within(capsys, "optimise", linear, "--data", texts.path, "-o", tmp_path / "ladder")
-    assert (code, "there are no layers to quantise" in err) == (2, True), err
-    code, _, err = within(capsys, "optimise", out, "--data", texts.path, "-o", tmp_path / "ladder")
-    assert (code, "was trained on shapes" in err) == (2, True), err
-    assert not (tmp_path / "ladder").exists()
-    with pytest.raises(ConfigError, match="max drop: must be at least 0 and below 1, got 1"):
-        optimise(bundles.load(out), data, tmp_path / "ladder", max_drop=1)
+    arguments = (
+        "optimise",
+        linear,
+        "--data",
+        texts.path,
+        "-o",
+        tmp_path / "ladder",
+        "--variants",
+        "openvino-fp32,openvino-int8",
+    )
+    code, out, err = within(capsys, *arguments, "--seconds", "0.1", "--json")
+    assert (code, "a single sparse product, without layers" in err) == (0, True), err
+    assert [row["variant"] for row in json.loads(out)["rows"]] == [BASE, "openvino-fp32"]
+
+
+def test_unknown_variants_another_data_set_and_a_budget_of_everything_are_refused(images, tmp_path, capsys):
+    data, _, out = images
+    texts = datasets.texts(tmp_path / "texts")
+    for arguments, says in (
+        (("--data", texts.path), "was trained on shapes"),
+        (
+            ("--data", data.path, "--variants", "onnxruntime-int4"),
+            "unknown 'onnxruntime-int4'; did you mean 'onnxruntime-int8'?",
+        ),
+        (("--data", data.path, "--max-drop", "1"), "max drop: must be above 0 and below 1, got 1"),
+    ):
+        code, _, err = within(capsys, "optimise", out, *arguments, "-o", tmp_path / "ladder")
+        assert (code, says in err) == (2, True), err
+        assert not (tmp_path / "ladder").exists()
+
+
+def row(name, ms, *, allowed=True, base_ms=10.0):
+    return {"variant": name, "ms": ms, "speed_up": base_ms / ms, "allowed": allowed}
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([row(BASE, 10)], [BASE]),
+        ([row(BASE, 10), row("a", 5), row("b", 4)], ["b", "a", BASE]),
+        ([row(BASE, 10), row("a", 5), row("b", 4, allowed=False)], ["a", BASE]),
+        ([row(BASE, 10), row("a", 20), row("b", 10 / LEAST_GAIN + 0.1)], [BASE]),
+    ],
+)
+def test_the_fastest_variant_within_the_budget_is_served(rows, expected):
+    assert order(rows) == expected
 
 
 def test_the_verb_prints_the_table(images, tmp_path, capsys):
@@ -170,3 +224,4 @@ def test_the_verb_prints_the_table(images, tmp_path, capsys):
     assert code == 0, err
     assert INT8 in told
     assert "log loss" in err
+    assert "served in this order: " in told

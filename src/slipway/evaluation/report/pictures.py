@@ -147,6 +147,30 @@ def robustness(result: Mapping[str, Any]) -> "Figure":
     return figure
 
 
+def ladder(rows: Sequence[Mapping[str, Any]]) -> "Figure":
+    """Accuracy with its 95 % interval against milliseconds of one item; the area of a dot is the file's size.
+
+    Args:
+        rows: of `variants.compare`; those over the budget are hollow.
+    """
+    figure = _figure(6.4, 4.2)
+    axes = figure.subplots()
+    largest = max(row["mb"] for row in rows)
+    for i, row in enumerate(rows):
+        color = f"C{i % 10}"
+        reach = [[row["accuracy"] - row["accuracy_low"]], [row["accuracy_high"] - row["accuracy"]]]
+        axes.errorbar(row["ms"], row["accuracy"], yerr=reach, fmt="none", ecolor=color, capsize=3, alpha=0.6)
+        fill = color if row["allowed"] else "none"
+        area, name = max(12, 240 * row["mb"] / largest), f"{row['variant']}, {row['mb']:.3g} MB"
+        axes.scatter(row["ms"], row["accuracy"], s=area, facecolor=fill, edgecolor=color, zorder=3, label=name)
+    axes.set(xlabel="one item, milliseconds", ylabel="accuracy, 95 % interval")
+    axes.set_xlim(0, 1.1 * max(row["ms"] for row in rows))
+    axes.margins(y=0.2)
+    axes.legend(frameon=False, fontsize=8, markerscale=0.6)
+    axes.grid(alpha=0.3)
+    return figure
+
+
 def _short(name: str, most: int = 18) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
