@@ -22,7 +22,10 @@ pytestmark = pytest.mark.integration
 SMALL = {
     "nlp": ["--set", "size=800"],
     "cv": ["--set", "size=600", "--set", "epochs=10", "--set", "min_accuracy=0.3", "--set", "min_class_recall=0"],
-    "defect": ["--set", "size=400", "--set", "epochs=10", "--set", "min_accuracy=0", "--set", "min_class_recall=0"],
+    "defect": [
+        *("--set", "size=400", "--set", "epochs=10", "--set", "min_accuracy=0", "--set", "min_class_recall=0"),
+        *("--set", "variants=all", "--set", "max_variant_drop=0.2"),
+    ],
 }
 FAMILIES = [pytest.param(f, marks=[] if f == "nlp" else [pytest.mark.slow]) for f in SMALL]
 
@@ -65,6 +68,17 @@ def test_every_family_has_a_run():
     assert set(SMALL) == set(KINDS)
 
 
+@pytest.mark.slow
+def test_of_several_variants_the_fastest_within_the_budget_is_scored_and_served(ran):
+    o = ran("defect")
+    release = bundles.load(Path(registry.champion(o["model"]).release_uri), prove=True)
+    assert release.variant == release.release["variant"] == release.release["order"][0]
+    assert release.release["order"][-1] == bundles.BASE
+    assert release.passed_over == {}
+    assert {*release.release["order"]} <= {*release.meta["variants"]}
+    assert len(release.meta["variants"]) >= 4
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_run_ends_gated_registered_and_served(ran, family):
     o = ran(family)
@@ -83,14 +97,15 @@ def test_equal_bytes_give_equal_probabilities_in_training_in_the_bundle_and_over
     dataset = Dataset.load(artifact(home, o["run"], "prepared"))
     champion = registry.champion(o["model"])
     assert champion is not None
-    bundle = bundles.load(Path(champion.release_uri))
+    release = Path(champion.release_uri)
+    bundle = bundles.load(release, variant=bundles.BASE)
     items = dataset.raw("test")[:20]
     restored = restore(artifact(home, o["run"], "checkpoint"))
     logits = restored.logits(restored.preprocess.encode(items)) / bundle.meta["calibration"]["temperature"]
     trained = np.exp(logits - logits.max(axis=1, keepdims=True))
     trained /= trained.sum(axis=1, keepdims=True)
-    served = bundle.predict(items)
-    np.testing.assert_allclose(served, trained, atol=1e-4)
+    np.testing.assert_allclose(bundle.predict(items), trained, atol=1e-4)
+    served = bundles.load(release).predict(items)
     report = serve_and_compare(champion.release_uri, "m", items, served)
     assert report["n"] >= 200
     assert report["max_difference"] <= 1e-5

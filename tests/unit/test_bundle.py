@@ -250,9 +250,7 @@ def test_a_variant_that_does_not_prove_itself_is_passed_over(ordered, tmp_path):
     np.savez(wrong / bundles.SELFTEST, **answers)
     digest = files.digest_of({k: v for k, v in files.write_manifest(wrong).files.items() if k != bundles.RELEASE})
     edit(wrong / bundles.RELEASE, lambda value: value.update(bundle=digest))
-    with pytest.raises(
-        BundleError, match=r"this machine runs none of its variants: .*openvino-fp32 differs .*onnxruntime-fp32"
-    ):
+    with pytest.raises(BundleError, match=r"runs none of its variants: .*openvino-fp32 differs .*onnxruntime-fp32"):
         bundles.load(wrong, prove=True)
 
 

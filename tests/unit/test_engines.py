@@ -35,7 +35,7 @@ def test_every_engine_answers_alike_from_several_threads_at_once(graphs, family,
     (expected,) = open_session(path, threads=1).run(["probabilities"], feeds)
     cuda = engine != "onnxruntime-cuda" or "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     if not (cuda and runs_here(engine, precision)):
-        with pytest.raises(BundleError, match="CUDAExecutionProvider|does not multiply bf16"):
+        with pytest.raises(BundleError, match=r"CUDAExecutionProvider|does not multiply bf16"):
             open_session(path, engine=engine, precision=precision, threads=1)
         return
     session = open_session(path, engine=engine, precision=precision, threads=1)

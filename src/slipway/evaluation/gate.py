@@ -162,7 +162,7 @@ def write(out: Path, scores: Scores, config: GateConfig) -> dict[str, Any]:
         "rules": [asdict(rule) for rule in judged.rules],
         "bundle": scores.summary["bundle"],
         "variant": scores.summary["variant"],
-        "order": order(scores.timings["variants"]) if scores.timings.get("variants") else [scores.summary["variant"]],
+        "order": order(scores.timings["variants"]) if scores.timings["variants"] else [scores.summary["variant"]],
         "scores": scores.digest,
         "champion": (scores.summary["champion"] or {}).get("release", ""),
         "comparison": comparison(scores, config.max_accuracy_drop),

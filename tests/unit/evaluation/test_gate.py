@@ -125,7 +125,7 @@ def gated(**asked):
 def measured(**numbers):
     given = scores(900, 1000)
     found = {"size_bytes": 3_000_000, "calibration_error": 0.04, **numbers}
-    timings = {"latency_ms": {"median": 1.0, "p95": 2.5}}
+    timings = {"latency_ms": {"median": 1.0, "p95": 2.5}, "variants": []}
     return Scores("s", {**given.summary, **found}, [], given.labels_N, given.probabilities_NK, timings=timings)
 
 

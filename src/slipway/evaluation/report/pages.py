@@ -46,6 +46,8 @@ def report(material: Material) -> str:
         drawn |= {what: pictures.learning_curve(material.history, what, kept) for what in ("loss", "accuracy")}
     if found["robustness"]:
         drawn["robustness"] = pictures.robustness(found["robustness"])
+    if rows := scores.timings["variants"]:
+        drawn["ladder"] = pictures.ladder(rows)
     ends = time.monotonic() + EXPLAIN_S
     mistakes = [row | _shown(row["raw"], material, explained=time.monotonic() < ends) for row in material.mistakes()]
     sheets = {f.picture: _data_uri((material.checked / f.picture).read_bytes()) for f in material.checks.findings if f.picture}
