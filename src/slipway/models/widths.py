@@ -20,10 +20,10 @@ def prune_channels(model: ImageNetwork, share: float, image_px: tuple[int, int])
     """Remove channels, and with them filters: layers become narrower and the network faster.
 
     Of every set of channels that can only go together (those that a sum joins, of a depthwise convolution and what it reads)
-    the share with the smallest weights goes: the root of their mean square over all layers that write or read them.
+    the share with the smallest weights goes: by the sum of their squares, averaged over the layers that write or read them.
 
     Args:
-        model: trained; changed in place, and in evaluation mode afterwards.
+        model: trained, on the CPU; changed in place, and in evaluation mode afterwards.
         share: of the channels of each set, [0, 1). The classes stay.
         image_px: height and width of its images.
     Raises: ConfigError: a layer would be left without channels.
@@ -34,8 +34,7 @@ def prune_channels(model: ImageNetwork, share: float, image_px: tuple[int, int])
     layers = {name: module for name, module in network.named_modules() if isinstance(module, LAYERS)}
     for layer in layers.values():
         layer.requires_grad_(True)
-    device = model.mean.device
-    example_BCHW = torch.zeros(1, len(model.mean), *image_px, device=device)
+    example_BCHW = torch.zeros(1, len(model.mean), *image_px)
     graph = torch_pruning.DependencyGraph().build_dependency(network, example_BCHW, verbose=False)
     importance = torch_pruning.importance.GroupMagnitudeImportance(p=2)
     head = [layer for layer in layers.values() if isinstance(layer, nn.Linear)][-1]

@@ -44,8 +44,7 @@ class Start:
         had = {"width": 1.0} | meta["options"]
         for name, value in asked.items():
             if name != "dropout" and value != had.get(name):
-                theirs = f"{name}={had.get(name)}"
-                raise ConfigError(f"start: {config.start} was trained with {theirs}, not {value}; leave {name} out")
+                raise ConfigError(f"{name}: start {config.start} has {had.get(name)}, got {value}; set {name}={had.get(name)}")
         options = meta["options"] | asked
         weights = _single(self.restored.model).state_dict()
         model: nn.Module = architectures.build(

@@ -27,7 +27,8 @@ from tests.helpers import checkpoints, datasets
 from tests.helpers.training import WIDTHS, config
 
 IMAGES = [name for name, entry in ARCHITECTURES.items() if entry.input == "image"]
-ALL = [pytest.param(name, marks=pytest.mark.slow) if name == "resnet18" else name for name in IMAGES]
+LARGE = ("resnet18", "resnet50", "densenet121")
+ALL = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in IMAGES]
 
 
 def start_of(name, folder):
@@ -172,7 +173,7 @@ def test_another_start_at_the_same_place_is_another_run(tmp_path):
     ("name", "change", "message"),
     [
         ("defect_base", {}, r"has another architecture: defect_small, not defect_base"),
-        ("defect_small", {"width": 1.5}, r"was trained with width=0\.5, not 1\.5; leave width out"),
+        ("defect_small", {"width": 1.5}, r"width: start .* has 0\.5, got 1\.5; set width=0\.5"),
         ("defect_small", {"start": "nowhere"}, "start: .*nowhere: no such directory"),
         ("defect_small", {"start": "s3://store/model"}, "start: s3://store/model is in a store, and there is no folder"),
     ],
