@@ -13,7 +13,9 @@ from slipway.models.network import ImageNetwork
 LAYERS = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
 """What has a width that can change; other parameters and buffers keep theirs, and what they read or write does too."""
 MULTIPLE = 8
-"""Kept channels are a multiple of it from twice as many on: the engine computes this many at once, and pads what is left."""
+"""Kept channels are a multiple of it from twice as many on: the engine computes in such blocks, and pads. resnet18 at 128 px
+without 30 % of its channels was 1.40 and 1.50 times as fast with any number, 1.59 and 1.56 with multiples of 8, 1.67 and 1.56
+with 16 (two runs of 7 rounds, one AVX-512 core that others used, too)."""
 
 
 def prune_channels(model: ImageNetwork, share: float, image_px: tuple[int, int]) -> None:
