@@ -135,8 +135,13 @@ def train(
             with EpochLog(run) as log:
                 run_training(on_epoch=log)
             run.log_files(out / "training_history.png")
+            trained = _read_json(out / "model.json")
+            if pruned := trained.get("pruned", {}):
+                run.log_metrics(pruned)
         record.outputs["checkpoint"] = files.read_manifest(out).digest
-        record.metrics.update(_read_json(out / "model.json")["best"])
+        if "start" in trained:
+            record.results["start"] = trained["start"]
+        record.metrics.update(trained["best"] | pruned)
         return dict(record.metrics)
 
 

@@ -93,7 +93,8 @@ def test_families_share_the_names_of_their_parameters():
     assert shared == {
         "dataset", "data", "model_name", "size", "label_column", "train_fraction", "validation_fraction", "seed",
         "architecture", "epochs", "batch_size", "learning_rate", "weight_decay", "label_smoothing", "augment",
-        "variants", "max_variant_drop", "precision", "device", "deterministic", "min_accuracy", "min_class_recall", "max_accuracy_drop",
+        "variants", "max_variant_drop",
+        "precision", "device", "deterministic", "min_accuracy", "min_class_recall", "max_accuracy_drop",
         "min_test_items", "rules", "checks", "slice_columns", "robustness_items", "promote", "namespace", "options",
     }  # fmt: skip
     for name in shared:

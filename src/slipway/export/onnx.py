@@ -27,8 +27,8 @@ from slipway.store import files
 CHUNK = 64
 COPIED = ("family", "architecture", "options", "labels", "input", "config", "data")
 """Of model.json, taken into bundle.json."""
-VOTING = ("members", "tta")
-"""Taken too, where they are there: of ensembles and test-time augmentation, see `models.restore`."""
+OPTIONAL = ("members", "tta", "start", "pruned")
+"""Taken too, where they are there: see `models.restore` and `training.result`."""
 
 
 def export(checkpoint: Path, dataset: Dataset, out: Path) -> Path:
@@ -138,7 +138,7 @@ def _validation(restored: Restored, dataset: Dataset) -> tuple[dict[str, NDArray
 def _meta(restored: Restored, calibration: Calibration, threads: int) -> dict[str, Any]:
     return {
         **{name: restored.meta[name] for name in COPIED},
-        **{name: restored.meta[name] for name in VOTING if name in restored.meta},
+        **{name: restored.meta[name] for name in OPTIONAL if name in restored.meta},
         "calibration": asdict(calibration),
         "training": {"best": restored.meta["best"], "checkpoint": files.read_manifest(restored.path).digest},
         "environment": provenance.environment(threads),

@@ -49,9 +49,10 @@ class Restored:
 def restore(directory: Path) -> Restored:
     """Read a checkpoint or bundle. The caller has verified it against its manifest.
 
-    Two keys of its JSON are optional. `members`, a list of {architecture, options}: two or more are an ensemble, whose
+    Three keys of its JSON are optional. `members`, a list of {architecture, options}: two or more are an ensemble, whose
     weights are named `members.<i>.<name>`; one, or no such key, is the single network of `architecture` and `options`.
     `tta`, a name in `voting.VIEWS`: the views that every member looks at; `none` without the key.
+    `pruned`: the weights tell how wide the layers are; without the key all are as wide as the architecture's.
 
     Raises: BundleError: no checkpoint or bundle, weights that are not those of its architecture, members that read
         different inputs, or views that this version does not know.
@@ -59,15 +60,13 @@ def restore(directory: Path) -> Restored:
     meta = _meta(directory)
     entry = architectures.find(meta["architecture"])
     restored = preprocess.restore(meta["preprocess"], directory)
-    size = {}
-    if entry.input == "image":
-        size = {"image_px": min(meta["input"]["height_px"], meta["input"]["width_px"]), "channels": meta["input"]["channels"]}
     parts = meta.get("members") or [{"architecture": meta["architecture"], "options": meta["options"]}]
     names = " + ".join(part["architecture"] for part in parts)
     if {architectures.find(part["architecture"]).input for part in parts} != {entry.input}:
         raise BundleError(f"{directory}: the members {names} do not all read what {meta['architecture']} reads; train again")
     members = [
-        architectures.build(part["architecture"], num_classes=len(meta["labels"]), **size, **part["options"]) for part in parts
+        architectures.build(part["architecture"], num_classes=len(meta["labels"]), **size_of(meta), **part["options"])
+        for part in parts
     ]
     model = members[0] if entry.input == "tfidf" else _vote(members, str(meta.get("tta", "none")), directory)
     weights = directory / "weights.safetensors"
@@ -79,12 +78,23 @@ def restore(directory: Path) -> Restored:
         else:
             from safetensors.torch import load_file as load_torch
 
-            (model if len(members) > 1 else members[0]).load_state_dict(load_torch(weights))
+            trained, tensors = (model if len(members) > 1 else members[0]), load_torch(weights)
+            if "pruned" in meta:
+                from slipway.models.widths import fit
+
+                fit(trained, tensors)
+            trained.load_state_dict(tensors)
             model.eval()
     except (KeyError, ValueError, RuntimeError, OSError) as exc:
         reason = " ".join(str(exc).split())[:300]
         raise BundleError(f"{weights}: not the weights of {names} ({reason}); train or export again") from exc
     return Restored(directory, meta, restored, model)
+
+
+def size_of(meta: Mapping[str, Any]) -> dict[str, int]:
+    """What `architectures.build` needs to know of the images: image_px and channels; nothing of texts."""
+    size = meta["input"]
+    return {"image_px": min(size["height_px"], size["width_px"]), "channels": size["channels"]} if size else {}
 
 
 def _vote(members: list[Any], views: str, directory: Path) -> Any:

@@ -106,12 +106,14 @@ def _numbers(dataset: Dataset, checkpoint: Path, bundle: Path, *, split: str, th
 
 
 def _parameters(checkpoint: Path) -> int:
-    """Numbers that training sets; running means of normalisation are not among them."""
+    """Numbers that training sets."""
     from slipway.models.restore import restore
 
     model = restore(checkpoint).model
     if hasattr(model, "parameters"):
-        return sum(p.numel() for p in model.parameters())
+        from slipway.models.widths import count
+
+        return count(model)
     return sum(int(array.size) for array in model.state_dict().values())
 
 

@@ -102,9 +102,14 @@ class Loaded:
         return {name.removeprefix(prefix): tensor for name, tensor in self._tensors.items() if name.startswith(prefix)}
 
 
-def run_key(config: TrainConfig, dataset_digest: str) -> str:
-    """Name of a run's state: equal configuration, data, code and libraries go on where the other stopped, nothing else does."""
+def run_key(config: TrainConfig, dataset_digest: str, start_digest: str = "") -> str:
+    """Name of a run's state: equal configuration, data, code and libraries go on where the other stopped, nothing else does.
+
+    Args:
+        start_digest: of what `config.start` names, whose place may get other content.
+    """
     from slipway import provenance
 
-    made_of = [asdict(replace(config, tensorboard="")), dataset_digest, provenance.code_fingerprint(), torch.__version__]
+    given = [asdict(replace(config, tensorboard="")), dataset_digest, start_digest]
+    made_of = [*given, provenance.code_fingerprint(), torch.__version__]
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:32]

@@ -25,6 +25,7 @@ from slipway.training.history import EpochRecord, Progress
 from slipway.training.objective import Objective
 from slipway.training.optim import Optimizer, parameter_groups
 from slipway.training.recipe import TrainConfig
+from slipway.training.sparse import Zeros
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 EVAL_BATCH = 256
@@ -62,6 +63,7 @@ class Parts:
     optim: Optimizer
     scaler: Any
     average: Average | None
+    zeros: Zeros | None
 
     def state_dicts(self) -> dict[str, Mapping[str, Tensor]]:
         """Tensors by part and name."""
@@ -160,6 +162,7 @@ class _Run:
     def train(self) -> State:
         groups = layer_groups(self.model)
         plan = phases.plan(self.config, len(groups))
+        zeros = Zeros(self.model, self.config.sparsity) if self.config.sparsity else None
         average = Average(self.model, self.config.ema) if self.config.ema else None
         kept = self.keeper.load() if self.keeper else None
         self.state = state = kept.state if kept else State()
@@ -168,7 +171,7 @@ class _Run:
             phase = phases.phase_of(plan, state.epoch + 1)
             phases.freeze(self.model, groups, phase.groups)
             scaler = torch.amp.GradScaler(self.config.device, enabled=self.config.precision == "fp16")
-            parts = Parts(self.model, Optimizer(parameter_groups(groups, self.config), self.config), scaler, average)
+            parts = Parts(self.model, Optimizer(parameter_groups(groups, self.config), self.config), scaler, average, zeros)
             if kept:
                 kept.restore(parts, optimizer=phase.first <= state.epoch or state.step > 0)  # else it was the phase before
                 kept = None
@@ -202,6 +205,8 @@ class _Run:
                 nn.utils.clip_grad_norm_(trained, config.clip_norm)
             parts.scaler.step(parts.optim, rate, momentum=momentum)
             parts.scaler.update()
+            if parts.zeros:
+                parts.zeros.keep()
             if parts.average:
                 parts.average.update(self.model)
             if last is not None:  # of the step before: this one keeps the device busy meanwhile

@@ -27,6 +27,7 @@ from slipway.training.distributed import Workers
 from slipway.training.history import EpochRecord
 from slipway.training.recipe import TrainConfig
 from slipway.training.result import Trained, timeless
+from slipway.training.start import Start, open_start, size
 
 if TYPE_CHECKING:
     from slipway.store.uri import Store
@@ -45,6 +46,7 @@ class _Task:
     """A network with its first weights, and the options it was built with."""
     batches: Callable[[str, TrainConfig], Batches]
     """A split, as the loop reads it."""
+    start: Start | None
 
 
 @dataclass(slots=True)
@@ -80,7 +82,8 @@ def train(
     if workers.same(digest.encode()) != digest.encode():
         raise DataError(f"{dataset.path}: worker {workers.rank} has another data set there than worker 0; give all the same")
     kind = architectures.find(config.architecture).input
-    task = (_image_task if kind == "image" else _text_task)(dataset, config)
+    start = open_start(dataset, config, cache=cache) if config.start else None
+    task = (_image_task if kind == "image" else _text_task)(dataset, config, start)
     soft_NK = soft_targets(dataset, config, cache=cache) if config.teacher else None
     trained = _Members()
     with torch_session(threads=config.threads, deterministic=config.deterministic):
@@ -94,7 +97,7 @@ def train(
             model = model.to(config.device)
             if kind == "image":  # convolutions are faster so, on CPUs as on GPUs
                 model = model.to(memory_format=torch.channels_last)
-            kept = StoredState(store, run_key(member, digest), workers) if store else None
+            kept = StoredState(store, run_key(member, digest, start.digest if start else ""), workers) if store else None
             state = loop.fit(
                 model,
                 task.batches("train", member),
@@ -130,11 +133,14 @@ def _result(task: _Task, config: TrainConfig, trained: _Members, validation: Bat
         best=best,
         config=config,
         members=trained.built,
+        pruned=size(model, config, task.start),
+        start=task.start.digest if task.start else "",
+        seen_before=task.start.train_items if task.start else None,
         clear=trained.clear,
     )
 
 
-def _image_task(dataset: Dataset, config: TrainConfig) -> _Task:
+def _image_task(dataset: Dataset, config: TrainConfig, start: Start | None) -> _Task:
     from slipway.models.pretrained import load
     from slipway.training.augment import Augment
     from slipway.training.batches import ImageBatches, mean_and_std
@@ -148,6 +154,8 @@ def _image_task(dataset: Dataset, config: TrainConfig) -> _Task:
 
     def make(config: TrainConfig) -> tuple[nn.Module, dict[str, Any]]:
         options = _options(config)
+        if start:
+            return start.model(config, options)
         model = architectures.build(
             config.architecture, num_classes=len(dataset.labels), image_px=side_px, channels=preprocess.channels, **options
         )
@@ -161,17 +169,22 @@ def _image_task(dataset: Dataset, config: TrainConfig) -> _Task:
     def batches(split: str, config: TrainConfig) -> Batches:
         return ImageBatches(*arrays[split], config.device, augment)
 
-    return _Task(preprocess, make, batches)
+    return _Task(preprocess, make, batches, start)
 
 
-def _text_task(dataset: Dataset, config: TrainConfig) -> _Task:
+def _text_task(dataset: Dataset, config: TrainConfig, start: Start | None) -> _Task:
     from slipway.models import text
     from slipway.training.batches import TokenBatches
 
-    folder, encoder = text.resolve(config.pretrained)
-    preprocess = text.tokenizer(folder, config.max_tokens, encoder)
+    if start:
+        preprocess = start.restored.preprocess
+    else:
+        folder, encoder = text.resolve(config.pretrained)
+        preprocess = text.tokenizer(folder, config.max_tokens, encoder)
 
     def make(config: TrainConfig) -> tuple[nn.Module, dict[str, Any]]:
+        if start:
+            return start.model(config, {} if config.pooling == "auto" else {"pooling": config.pooling})
         pooling = text.pooling_of(folder) if config.pooling == "auto" else config.pooling
         options: dict[str, Any] = {"encoder": encoder, "pooling": pooling}
         model = architectures.build(config.architecture, num_classes=len(dataset.labels), **options)
@@ -181,7 +194,7 @@ def _text_task(dataset: Dataset, config: TrainConfig) -> _Task:
     def batches(split: str, config: TrainConfig) -> Batches:
         return TokenBatches(dataset.texts(split), dataset.label_indices(split), config.device, preprocess)
 
-    return _Task(preprocess, make, batches)
+    return _Task(preprocess, make, batches, start)
 
 
 def _options(config: TrainConfig) -> dict[str, Any]:

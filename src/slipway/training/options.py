@@ -10,9 +10,12 @@ from slipway.models import architectures, families
 from slipway.training.recipe import TrainConfig
 
 ONLY: Mapping[str, tuple[str, ...]] = {
-    "image": ("width", "tta", "crop", "flip", "quarter_turns", "rotate", "zoom", "jitter", "erase", "mixup", "cutmix"),
+    "image": (
+        "width", "tta", "crop", "flip", "quarter_turns", "rotate", "zoom", "jitter", "erase", "mixup", "cutmix",
+        "prune_channels",
+    ),
     "text": ("max_tokens", "pooling", "regularisation", "max_features", "ngrams"),
-}
+}  # fmt: skip
 """Kind of items -> options that mean nothing for the other kind."""
 
 LINEAR = (

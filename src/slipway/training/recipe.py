@@ -23,7 +23,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "ngrams": (1, 2), "weight_decay": (0, inf), "clip_norm": (0, inf), "rotate": (0, 180), "jitter": (0, 1),
     "mixup": (0, inf), "cutmix": (0, inf), "teacher_weight": (0, 1), "momentum": (0, 0.9999), "ema": (0, 0.99999),
     "label_smoothing": (0, 0.99), "warmup": (0, 0.99), "dropout": (0, 0.99), "crop": (0, 0.5), "zoom": (0, 0.9),
-    "erase": (0, 0.9),
+    "erase": (0, 0.9), "prune_channels": (0, 0.9), "sparsity": (0, 0.99),
 }  # fmt: skip
 """Lowest and highest allowed value, both included."""
 ABOVE_ZERO: dict[str, float] = {
@@ -44,6 +44,9 @@ class TrainConfig:
     """A name in ARCHITECTURES, of that family; empty means the family's own."""
     pretrained: str = ""
     """Weights to start from: a local .safetensors file or folder, `imagenet`, `minilm`, or a name on the Hugging Face hub."""
+    start: str = ""
+    """A checkpoint, bundle or release (path or store URI) to go on from, of the same architecture, classes and image size; it
+    keeps its width, and of texts its tokeniser and max_tokens."""
     width: float = 1.0
     """Factor on all channel counts of our own networks; time goes with its square. Others come in one width."""
     dropout: float | None = None
@@ -116,6 +119,13 @@ class TrainConfig:
     cutmix: float = 0.0
     """alpha of the Beta distribution that pastes a box of one image into another; with mixup, either has even odds."""
 
+    # pruning, before the first epoch
+    prune_channels: float = 0.0
+    """Share of the channels taken out of every layer of `start`, the weakest first: a smaller and faster network."""
+    sparsity: float = 0.0
+    """Share of the weights of convolutions and linear layers that is set to zero and stays so, the smallest of all layers
+    together; of `start`, or of pretrained weights. No engine of ours computes faster for it."""
+
     # distillation
     teacher: str = ""
     """A bundle or release (path or store URI) whose probabilities are learnt besides the labels."""
@@ -179,11 +189,18 @@ class TrainConfig:
         if self.precision == "fp16" and self.device == "cpu":
             raise ConfigError(FP16_ON_CPU)
         if kind == "tfidf":
-            for name in ("pretrained", "ensemble"):
+            for name in ("pretrained", "ensemble", "start", "sparsity"):
                 if getattr(self, name):
-                    raise ConfigError(f"{name}: tfidf_logreg has no use for it; leave it empty, or choose hf_encoder")
+                    raise ConfigError(f"{name}: tfidf_logreg has no use for it; leave it out, or choose hf_encoder")
         if self.tta != "none" and kind != "image":
             raise ConfigError(f"tta: only images have other views, not the texts of {self.resolved_architecture}")
+        if self.start and (other := "pretrained" if self.pretrained else "ensemble" if self.ensemble else ""):
+            raise ConfigError(f"start: holds all weights of one network, so {other} has no use; leave one of them out")
+        if self.prune_channels and kind != "image":
+            raise ConfigError(f"prune_channels: only of convolutions, not of {self.resolved_architecture}; use sparsity")
+        for name in ("prune_channels", "sparsity"):
+            if getattr(self, name) and not (self.start or (name == "sparsity" and self.pretrained)):
+                raise ConfigError(f"{name}: random weights do not tell which matter; set start to a trained model")
         if self.accumulate > self.batch_size:
             raise ConfigError(f"accumulate: must be at most batch_size {self.batch_size}, got {self.accumulate}")
         for name in self.members[1:]:
@@ -199,9 +216,9 @@ class TrainConfig:
             raise ConfigError("schedule: 'plateau' drops the rate after half of patience; set patience, such as patience=6")
         if self.fine_tune == "two_phase" and self.head_epochs >= self.epochs:
             raise ConfigError(f"head_epochs: must be below epochs {self.epochs}, got {self.head_epochs}; raise epochs")
-        if self.fine_tune in ("head", "progressive") and not self.pretrained:
+        if self.fine_tune in ("head", "progressive") and not (self.pretrained or self.start):
             raise ConfigError(
-                f"fine_tune: '{self.fine_tune}' leaves random weights frozen; set pretrained to start from, or use 'all'"
+                f"fine_tune: '{self.fine_tune}' leaves random weights frozen; set pretrained or start, or use 'all'"
             )
 
     @property

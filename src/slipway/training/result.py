@@ -3,17 +3,18 @@
 weights.safetensors    the best epoch's; of an ensemble, each member's below members.<i>.
 model.json             family, architecture, options, labels, configuration, history, input size, data, preprocessing state
 tokenizer.json | vocabulary.json
-train_items.npy        uint64, sorted: the first 8 bytes of the content hash of every training item
+train_items.npy        uint64, sorted: the first 8 bytes of the content hash of every training item, `start`'s included
 training_history.png
 timings.json           seconds; outside the digest
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slipway.data.dataset import Dataset
 from slipway.preprocess import Preprocess
@@ -40,6 +41,12 @@ class Trained:
     config: TrainConfig
     members: list[dict[str, Any]]
     """`architecture` and `options` of each network: with them, it is built again."""
+    start: str = ""
+    """Digest of what training started from; empty for fresh or pretrained weights."""
+    pruned: Mapping[str, float] = field(default_factory=dict)
+    """Of a pruned network: parameters_before, parameters, and its sparsity: the share of zeros among its weights."""
+    seen_before: NDArray[np.uint64] | None = None
+    """Of the training items of what training started from: hashes, as `write` keeps them."""
     clear: Callable[[], None] = lambda: None
     """Removes the state kept for resuming."""
 
@@ -60,11 +67,15 @@ def write(scratch: Path, dataset: Dataset, trained: Trained, seconds: float) -> 
     save_file({name: np.ascontiguousarray(array) for name, array in trained.weights.items()}, scratch / "weights.safetensors")
     shape = getattr(trained.preprocess, "shape", None)
     config, first = trained.config, trained.members[0]
-    votes: dict[str, Any] = {}
+    further: dict[str, Any] = {}
     if len(trained.members) > 1:
-        votes["members"] = trained.members
+        further["members"] = trained.members
     if config.tta != "none":
-        votes["tta"] = config.tta
+        further["tta"] = config.tta
+    if trained.start:
+        further["start"] = trained.start
+    if trained.pruned:
+        further["pruned"] = dict(trained.pruned)
     files.write_json(
         scratch / "model.json",
         {
@@ -72,7 +83,7 @@ def write(scratch: Path, dataset: Dataset, trained: Trained, seconds: float) -> 
             "family": config.family,
             "architecture": first["architecture"],
             "options": first["options"],
-            **votes,
+            **further,
             "labels": list(dataset.labels),
             "input": dict(zip(("height_px", "width_px", "channels"), shape, strict=True)) if shape else {},
             "preprocess": trained.preprocess.save(scratch),
@@ -87,7 +98,9 @@ def write(scratch: Path, dataset: Dataset, trained: Trained, seconds: float) -> 
         },
         sort_keys=False,
     )
-    np.save(scratch / "train_items.npy", np.sort(dataset.item_hashes("train")))
+    items = dataset.item_hashes("train")
+    seen = items if trained.seen_before is None else np.union1d(items, trained.seen_before)
+    np.save(scratch / "train_items.npy", np.sort(seen))
     histories.draw(trained.history, int(trained.best["epoch"]), scratch / "training_history.png")
     epochs = [{"epoch": r.epoch, **{k: getattr(r, k) for k in TIMED}} for r in trained.history]
     seconds = max(seconds, sum(r.seconds for r in trained.history))  # of a resumed training `seconds` is the last part's alone

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from slipway import bundle as bundles
 from slipway.bundle import Bundle
 from slipway.data.dataset import Dataset
-from slipway.errors import BundleError, ConfigError, NotFoundError
-from slipway.store.uri import fetch
+from slipway.errors import BundleError, ConfigError
+from slipway.training.given import place, warn_of_seen_items
 from slipway.training.recipe import TrainConfig
 
 if TYPE_CHECKING:  # TF-IDF has teachers, too, and must not wait for torch
@@ -55,7 +55,7 @@ def soft_targets(
             f"teacher: {config.teacher} has other classes than {dataset.path}: missing {missing}; extra {extra}; "
             f"learn from a bundle with the same classes"
         )
-    _warn_of_seen_items(teacher, dataset)
+    warn_of_seen_items("teacher", teacher.path, dataset)
     items: Any = dataset.texts(split) if dataset.kind == "text" else dataset.arrays(split)[0]
     order = [teacher.labels.index(name) for name in dataset.labels]
     return np.ascontiguousarray(_answers(teacher, items)[:, order])
@@ -65,17 +65,15 @@ def open_teacher(config: TrainConfig, *, cache: Path | None) -> Bundle:
     """The bundle or release that `config.teacher` names, verified and ready to answer.
 
     Args:
-        cache: where a copy of a teacher in a store is kept; None allows local ones only.
+        cache: see `given.place`.
     Raises: ConfigError: it is not there, or no bundle.
     """
-    if cache is None and config.teacher.startswith("s3://"):
-        raise ConfigError(f"teacher: {config.teacher} is in a store, and there is no folder to fetch it to; give a local path")
+    path = place("teacher", config.teacher, cache)
+    if not (path / "bundle.json").is_file():
+        raise ConfigError(f"teacher: {config.teacher} is no bundle (no bundle.json); export the checkpoint first")
     try:
-        path = fetch(config.teacher, cache or Path())  # a local one is used where it is
-        if not (path / "bundle.json").is_file():
-            raise ConfigError(f"teacher: {config.teacher} is no bundle (no bundle.json); export the checkpoint first")
         return bundles.load(path, threads=config.threads)
-    except (NotFoundError, BundleError) as exc:
+    except BundleError as exc:
         raise ConfigError(f"teacher: {exc}") from exc
 
 
@@ -113,18 +111,6 @@ def _answers(teacher: Bundle, items: Sequence[Any]) -> NDArray[np.float32]:
             sys.stderr.write(f"teacher: {min(start + bundles.BATCH, len(items)):,} of {len(items):,} items answered\n")
             sys.stderr.flush()
     return np.concatenate(parts)
-
-
-def _warn_of_seen_items(teacher: Bundle, dataset: Dataset) -> None:
-    """A teacher that was trained on held-out items hands their labels down: the student's scores would be too good."""
-    seen = np.load(teacher.path / "train_items.npy")
-    for split in ("validation", "test"):
-        hashes_N = dataset.item_hashes(split)
-        if count := int(np.isin(hashes_N, seen).sum()):
-            sys.stderr.write(
-                f"teacher: was trained on {count:,} of the {len(hashes_N):,} {split} items, so the student's scores there will "
-                f"be too good; take a teacher trained on the same split\n"
-            )
 
 
 def _few(names: set[str]) -> str:

@@ -9,7 +9,7 @@ from slipway.cli import main
 from slipway.data.dataset import Dataset
 from slipway.errors import ConfigError, ConflictError, DataError, NotFoundError, StoreError
 from slipway.store import files
-from tests.helpers import datasets
+from tests.helpers import checkpoints, datasets
 from tests.helpers.command import within
 from tests.helpers.minio_server import minio_server, s3_bucket  # noqa: F401  fixtures
 
@@ -82,6 +82,28 @@ def test_train_is_the_pipelines_step(capsys, texts, tmp_path):
     assert (kept["status"], kept["outputs"]["checkpoint"]) == ("succeeded", made["digest"])
     again = result(capsys, "train", texts, "-o", tmp_path / "out", "--set", "max_features=50")
     assert again == made, "the same call is the same run"
+
+
+def test_the_record_says_what_pruning_left(capsys, tmp_path):
+    from slipway import settings
+    from slipway.runs import record
+    from slipway.store.uri import open_store
+    from slipway.tracking.client import call
+    from slipway.tracking.runs import mlflow_run_id
+
+    data = datasets.images(tmp_path / "data", family="defect")
+    start = checkpoints.write(data, tmp_path / "start", members=(("defect_small", {"width": 0.5}),))
+    asked = {"width": 0.5, "epochs": 1, "batch_size": 8, "start": start, "prune_channels": 0.25, "sparsity": 0.5}
+    values = [word for name, value in asked.items() for word in ("--set", f"{name}={value}")]
+    made = result(capsys, "train", data.path, "-o", tmp_path / "out", *values)
+    kept = record.read(open_store(settings.load().store), made["run"])["train"]
+    pruned = json.loads((tmp_path / "out" / "model.json").read_text())["pruned"]
+    assert pruned["parameters"] < pruned["parameters_before"]
+    assert pruned.items() <= kept["metrics"].items()
+    assert kept["results"]["start"] == files.read_manifest(start).digest
+    run_id = mlflow_run_id(made["run"], settings.load())
+    run = call(settings.load(), lambda client: client.get_run(run_id))
+    assert pruned.items() <= run.data.metrics.items()
 
 
 def test_a_recipe_lies_between_preset_and_set(capsys, texts, tmp_path):

@@ -16,6 +16,7 @@ from slipway.errors import ConfigError
 from slipway.export.onnx import export
 from slipway.preprocess.image import ImagePreprocess
 from slipway.store import files
+from slipway.training import given
 from slipway.training import teacher as teachers
 from slipway.training.recipe import TrainConfig
 from slipway.training.teacher import kd_loss, soft_targets, soften
@@ -79,7 +80,7 @@ def test_a_teacher_in_a_store_is_fetched_to_the_cache(tmp_path, monkeypatch):
     dataset = pictures(tmp_path / "data")
     path = make_bundle("cv", tmp_path / "bundle")
     asked = []
-    monkeypatch.setattr(teachers, "fetch", lambda uri, into: asked.append((uri, into)) or path)
+    monkeypatch.setattr(given, "fetch", lambda uri, into: asked.append((uri, into)) or path)
     soft_NK = soft_targets(dataset, config("cv", "s3://store/teacher"), cache=tmp_path / "cache")
     assert asked == [("s3://store/teacher", tmp_path / "cache")]
     np.testing.assert_array_equal(soft_NK, soft_targets(dataset, config("cv", path)))

@@ -19,7 +19,7 @@ from slipway.store import files
 from slipway.store.uri import open_store
 from slipway.training.distributed import Workers
 from slipway.training.train import train
-from tests.helpers import datasets
+from tests.helpers import checkpoints, datasets
 from tests.helpers.training import config
 
 pytestmark = [pytest.mark.integration]
@@ -40,9 +40,15 @@ def test_every_item_of_a_batch_is_shared_out_once():
     assert np.concatenate(shares).tolist() == batch.tolist()
 
 
-@pytest.mark.parametrize("more", [{}, {"accumulate": 2, "ema": 0.9}], ids=["plain", "accumulate-ema"])
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"accumulate": 2, "ema": 0.9}, {"start": "start", "prune_channels": 0.5, "sparsity": 0.3}],
+    ids=["plain", "accumulate-ema", "pruned"],
+)
 def test_two_workers_end_where_one_does(more, tmp_path):
     dataset = datasets.images(tmp_path / "data")
+    if "start" in more:
+        more = {**more, "start": str(checkpoints.write(dataset, tmp_path / "start", members=(("lenet5", {}),)))}
     settings, epochs = config("lenet5", tmp_path, **PLAIN, **more), []
     one = train(dataset, settings, tmp_path / "one")
     two = train(dataset, replace(settings, workers=2), tmp_path / "two", on_epoch=epochs.append)
