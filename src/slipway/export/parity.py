@@ -56,7 +56,7 @@ def compare(checkpoint: Path, bundle: Bundle, dataset: Dataset) -> dict[str, Any
         _check_weights(restored, bundle.path / variant["file"])
     held_out = pick(restored, dataset)
     temperature = float(bundle.meta["calibration"]["temperature"])
-    trained_NK = _centred(np.concatenate([restored.logits(feeds) for feeds in held_out.feeds]) / temperature)
+    trained_NK = centred(np.concatenate([restored.logits(feeds) for feeds in held_out.feeds]) / temperature)
     scale = max(float(np.sqrt((trained_NK**2).mean())), 1e-6)
     report = _judge(held_out.ids, trained_NK, bundle.predict(held_out.items), scale, bundle.labels)
     few = held_out.items[: max(BATCH_SIZES)]
@@ -73,10 +73,8 @@ def compare(checkpoint: Path, bundle: Bundle, dataset: Dataset) -> dict[str, Any
 
 def pick(restored: Restored, dataset: Dataset) -> HeldOut:
     """Up to ITEMS items of the test and validation splits, the first of each: their order is by content, so random."""
-    there = {split: len(dataset.label_indices(split)) for split in ("test", "validation")}
-    test = min(there["test"], max(ITEMS // 2, ITEMS - there["validation"]))
     held_out = HeldOut()
-    for split, count in (("test", test), ("validation", min(there["validation"], ITEMS - test))):
+    for split, count in shares(dataset).items():
         held_out.ids.extend(f"{split}/{name}" for name in dataset.ids(split)[:count])
         if restored.meta["input"]:
             images_NHWC, _ = dataset.arrays(split)
@@ -88,6 +86,13 @@ def pick(restored: Restored, dataset: Dataset) -> HeldOut:
             held_out.items.extend(text.encode() for text in texts)
             held_out.feeds.extend(restored.preprocess.encode(texts[i : i + CHUNK]) for i in range(0, count, CHUNK))
     return held_out
+
+
+def shares(dataset: Dataset) -> dict[str, int]:
+    """How many items of the test and validation splits are compared."""
+    there = {split: len(dataset.label_indices(split)) for split in ("test", "validation")}
+    test = min(there["test"], max(ITEMS // 2, ITEMS - there["validation"]))
+    return {"test": test, "validation": min(there["validation"], ITEMS - test)}
 
 
 def _check_labels(trained: Sequence[str], served: Sequence[str]) -> None:
@@ -129,7 +134,7 @@ def _judge(
         raise ParityError(
             f"parity{where}: the bundle answers {list(probabilities_NK.shape)}, the model {list(trained_NK.shape)}"
         )
-    served_NK = _centred(np.log(np.maximum(probabilities_NK.astype(np.float64), LEAST_PROBABILITY)))
+    served_NK = centred(np.log(np.maximum(probabilities_NK.astype(np.float64), LEAST_PROBABILITY)))
     errors_N = np.abs(served_NK - trained_NK).max(axis=1) / scale
     worst = int(np.argmax(np.nan_to_num(errors_N, nan=np.inf)))
     agree_N = served_NK.argmax(axis=1) == trained_NK.argmax(axis=1)
@@ -144,7 +149,7 @@ def _judge(
     return {"relative_error": error, "top1_agreement": agreement, "worst": ids[worst]}
 
 
-def _centred(logits_NK: NDArray[np.float64]) -> NDArray[np.float64]:
+def centred(logits_NK: NDArray[np.float64]) -> NDArray[np.float64]:
     """Log-probabilities no lower than LEAST_PROBABILITY, with mean 0 per item: what logits and probabilities both know."""
     with np.errstate(invalid="ignore"):  # NaN is judged by the caller
         log_p_NK = logits_NK - np.logaddexp.reduce(logits_NK, axis=1, keepdims=True)
