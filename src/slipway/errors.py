@@ -10,6 +10,7 @@ SlipwayError                    something went wrong; `retryable` says whether t
 │   └── ConflictError           the world changed since the caller looked
 ├── GateRefusedError            the gate said no (exit code 3)
 ├── ParityError                 the exported model does not answer as the trained one
+├── ToolError                   a tool in an environment of its own cannot be set up, or fails
 ├── StoreError                  the artifact store does not answer or refuses (retryable)
 ├── TrackingError               the MLflow server does not answer or refuses (retryable)
 ├── ClusterError                Kubernetes or KFP does not answer or refuses (retryable)
@@ -64,6 +65,10 @@ class GateRefusedError(SlipwayError):
 
 class ParityError(SlipwayError):
     """The exported model does not answer as the trained one does."""
+
+
+class ToolError(SlipwayError):
+    """A tool that runs in an environment of its own cannot be set up, or fails."""
 
 
 class StoreError(SlipwayError):

@@ -75,10 +75,8 @@ def compare(checkpoint: Path, bundle: Bundle, dataset: Dataset) -> dict[str, Any
 
 def pick(restored: Restored, dataset: Dataset) -> HeldOut:
     """Up to ITEMS items of the test and validation splits, the first of each: their order is by content, so random."""
-    there = {split: len(dataset.label_indices(split)) for split in ("test", "validation")}
-    test = min(there["test"], max(ITEMS // 2, ITEMS - there["validation"]))
     held_out = HeldOut()
-    for split, count in (("test", test), ("validation", min(there["validation"], ITEMS - test))):
+    for split, count in shares(dataset).items():
         held_out.ids.extend(f"{split}/{name}" for name in dataset.ids(split)[:count])
         if restored.meta["input"]:
             images_NHWC, _ = dataset.arrays(split)
@@ -90,6 +88,13 @@ def pick(restored: Restored, dataset: Dataset) -> HeldOut:
             held_out.items.extend(text.encode() for text in texts)
             held_out.feeds.extend(restored.preprocess.encode(texts[i : i + CHUNK]) for i in range(0, count, CHUNK))
     return held_out
+
+
+def shares(dataset: Dataset) -> dict[str, int]:
+    """How many items of the test and validation splits are compared."""
+    there = {split: len(dataset.label_indices(split)) for split in ("test", "validation")}
+    test = min(there["test"], max(ITEMS // 2, ITEMS - there["validation"]))
+    return {"test": test, "validation": min(there["validation"], ITEMS - test)}
 
 
 def _check_labels(trained: Sequence[str], served: Sequence[str]) -> None:

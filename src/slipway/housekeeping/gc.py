@@ -197,7 +197,7 @@ def _leftovers(store: Store, settings: Settings, policy: Policy) -> Iterator[Ite
             return True
 
         yield Item("leftovers", store.uri, why, sum(found.values()), sweep)
-    for place in ("cache", "outgoing", "runs", "data"):
+    for place in ("cache", "outgoing", "runs", "data", "environments"):
         folder = settings.home / place
         if left := files.leftovers(folder, older_than_s=patience):
 

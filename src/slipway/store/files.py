@@ -113,6 +113,27 @@ def atomic_dir(target: Path, *, expect: Manifest | None = None, replace: bool = 
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+@contextmanager
+def aside(target: Path) -> Iterator[Path]:
+    """Yield a scratch directory that becomes `target` by one rename when the block ends without an exception.
+
+    It has no manifest: for what can be made anew and has too many files to sum, such as an environment of libraries. Of two
+    writers at once the first stays, and the second's is dropped.
+    """
+    target = target.absolute()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _clear_leftovers(target)
+    scratch = _scratch_for(target, "partial")
+    scratch.mkdir()
+    try:
+        yield scratch
+        with suppress(FileExistsError):
+            _rename_new(scratch, target)
+        _fsync_dir(target.parent)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
 def remove(path: Path) -> None:
     """Delete a file or directory; nothing there is fine."""
     if path.is_dir() and not path.is_symlink():

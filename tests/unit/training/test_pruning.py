@@ -12,7 +12,7 @@ from torch import nn
 from slipway import bundle as bundles
 from slipway.data.dataset import Dataset
 from slipway.errors import ConfigError
-from slipway.export.onnx import VARIANT, export
+from slipway.export.onnx import export
 from slipway.models.architectures import ARCHITECTURES
 from slipway.models.restore import restore
 from slipway.models.widths import count
@@ -59,7 +59,7 @@ def test_every_architecture_becomes_smaller_and_is_served_so(name, tmp_path):
     assert pruned < 0.35 * whole
     bundle = bundles.load(export(checkpoint, dataset, tmp_path / "bundle"), threads=1)  # parity is proven there
     assert bundle.meta["pruned"] == meta["pruned"]
-    graph = onnx.load(bundle.path / "variants" / f"{VARIANT}.onnx").graph
+    graph = onnx.load(bundle.path / "variants" / f"{bundles.BASE}.onnx").graph
     assert sum(int(np.prod(t.dims)) for t in graph.initializer) < 0.4 * whole
     raw = dataset.raw("test")[:3]
     encoded = restore(checkpoint).preprocess.encode(raw)
