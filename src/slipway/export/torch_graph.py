@@ -2,6 +2,8 @@
 
 # B batch, L tokens, H/W px, C channels, K classes
 
+import re
+import traceback
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from slipway.errors import ConfigError
 from slipway.export import graph
 from slipway.models.cam import ActivationMap, activation_map
 from slipway.models.restore import Restored
 
 MAX_BATCH = 65_536
+LINE = re.compile(r'File "([^"]+)", line (\d+), in \w+\n\s*(.+)')
+"""A place in Python code, as torch quotes it."""
 
 
 class Served(nn.Module):
@@ -55,6 +60,7 @@ def program(served: Served, inputs: dict[str, Tensor], shapes: Any) -> Any:
     Args:
         inputs: examples by name.
         shapes: which of their axes are free, as torch.export wants it.
+    Raises: ConfigError: the network does what no graph can; the message names the line, and if it is known the module.
     """
     from onnxscript import optimizer
 
@@ -63,23 +69,43 @@ def program(served: Served, inputs: dict[str, Tensor], shapes: Any) -> Any:
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
         warnings.filterwarnings("ignore", message="# The axis name", category=UserWarning)  # two inputs share their axes
-        exported = torch.onnx.export(
-            served,
-            tuple(inputs.values()),
-            dynamo=True,
-            opset_version=graph.OPSET,
-            dynamic_shapes=(shapes,),
-            input_names=list(inputs),
-            output_names=list(served.outputs),
-            external_data=False,
-            verbose=False,
-            optimize=False,  # it would fold batch norms into filters; the engine does that when it loads
-        )
+        try:
+            exported = torch.onnx.export(
+                served,
+                tuple(inputs.values()),
+                dynamo=True,
+                opset_version=graph.OPSET,
+                dynamic_shapes=(shapes,),
+                input_names=list(inputs),
+                output_names=list(served.outputs),
+                external_data=False,
+                verbose=False,
+                optimize=False,  # it would fold batch norms into filters; the engine does that when it loads
+            )
+        except torch.onnx.OnnxExporterError as exc:
+            raise ConfigError(f"the network cannot be exported: {_place(exc)}; write it by other operators") from exc
         if exported is None:
             raise RuntimeError("torch.onnx.export returned no program")
         optimizer.fold_constants(exported.model)
         optimizer.remove_unused_nodes(exported.model)
     return exported.model_proto
+
+
+def _place(exc: BaseException) -> str:
+    """Module, line and reason of a failed export: of the node that the exporter was at, else what torch quotes."""
+    chain = [exc]
+    while (cause := chain[-1].__cause__) is not None:
+        chain.append(cause)
+    reason = str(chain[-1]).strip().partition("\n")[0][:200]
+    module, quoted = "", str(exc)
+    for frame, _ in (step for error in chain for step in traceback.walk_tb(error.__traceback__)):
+        if isinstance(node := frame.f_locals.get("node"), torch.fx.Node):
+            quoted = str(node.meta.get("stack_trace", ""))
+            owners = [path for path, _ in node.meta.get("nn_module_stack", {}).values() if path]
+            module = f" of {owners[-1].removeprefix('model.')}" if owners else ""
+    lines = LINE.findall(quoted)
+    where = "{}:{}{}, `{}`: ".format(*lines[-1][:2], module, lines[-1][2]) if lines else ""
+    return f"{where}{reason}"
 
 
 def _example(restored: Restored) -> tuple[dict[str, Tensor], Any]:

@@ -2,7 +2,7 @@
 
 # N items, K classes
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,6 +80,17 @@ class Judge:
         if not np.isfinite(answers_NK).all():
             raise ParityError("parity: the variant's answers are no numbers; leave its first layers in float")
         return answers_NK
+
+
+def told(found: Mapping[str, Any], max_drop: float) -> str:
+    """One line for people: whether a variant, as a Judge found it, keeps the budget, or by how many points it misses."""
+    seen, worst = 100 * found["difference"], 100 * found["lower"]
+    allowed, allowed_worst = -100 * max_drop, -100 * BOUND * max_drop
+    budget = f"budget {allowed:+.2f} and {allowed_worst:+.2f}"
+    line = f"{seen:+.2f} points on {found['n']} of validation, at worst {worst:+.2f}; {budget}"
+    if found["allowed"]:
+        return line
+    return f"{line}: missed by {max(allowed - seen, allowed_worst - worst):.2f}, so it is measured, but not served"
 
 
 def batched(arrays: Feeds, size: int) -> list[Feeds]:

@@ -23,7 +23,7 @@ from slipway.evaluation.report.pictures import ladder as draw
 from slipway.evaluation.report.pictures import png
 from slipway.export.onnx import check_dataset
 from slipway.optimise import int8
-from slipway.optimise.judge import Judge
+from slipway.optimise.judge import Judge, told
 from slipway.store import files
 
 INT8 = "onnxruntime-int8"
@@ -99,8 +99,7 @@ def add_variants(
                 continue  # said already
             engine, precision = _parts(name)
             found = judge(open_session(graphs[RUNGS[name]], engine=engine, precision=precision, threads=threads))
-            verdict = "within" if found["allowed"] else "over"
-            say(f"{name}: {100 * found['difference']:+.2f} points on {found['n']} of validation, {verdict} the budget")
+            say(f"{name}: {told(found, max_drop)}")
             made[name] = (graphs[name] if name in graphs else RUNGS[name], about | {"validation": found})
         bundles.with_variants(base, out, made)
 

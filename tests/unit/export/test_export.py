@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from slipway import bundle as bundles
-from slipway.errors import DataError
+from slipway.errors import ConfigError, DataError
+from slipway.export import torch_graph
 from slipway.export.calibrate import softmax
 from slipway.export.onnx import export
 from slipway.models.architectures import ARCHITECTURES
@@ -140,3 +141,27 @@ def test_the_heatmap_in_the_graph_is_grad_cam(name, exported):
             expected = grad_cam(network, torch.from_numpy(image[None]), index)
             np.testing.assert_allclose(np.maximum(maps[i, index], 0), expected, atol=1e-4 * max(1, expected.max()))
     assert maps.std(axis=(2, 3)).max() > 0 or maps.shape[2:] == (1, 1)
+
+
+class Bessel(torch.nn.Module):
+    def forward(self, x):
+        return torch.special.i0e(x)
+
+
+class Branch(torch.nn.Module):
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
+
+
+@pytest.mark.parametrize(
+    ("layer", "says"),
+    [
+        (Bessel(), r"test_export\.py:\d+ of 1, `return torch\.special\.i0e\(x\)`: No ONNX function found for .*bessel_i0e"),
+        (Branch(), r"test_export\.py:\d+, `return x if x\.sum\(\) > 0 else -x`: Could not guard on data-dependent"),
+    ],
+)
+def test_what_no_graph_can_do_is_refused_with_its_module_and_line(layer, says):
+    served = torch_graph.Served(torch.nn.Sequential(torch.nn.ReLU(), layer), 1.0, None).eval()
+    with pytest.raises(ConfigError, match=rf"^the network cannot be exported: .*{says}") as caught:
+        torch_graph.program(served, {"image": torch.randn(2, 4)}, ({0: torch.export.Dim("batch")},))
+    assert "\n" not in str(caught.value)

@@ -15,6 +15,7 @@ from slipway.errors import ConfigError, DataError
 from slipway.evaluation.variants import COLUMNS, LEAST_GAIN, order
 from slipway.export import quantize
 from slipway.export.onnx import export
+from slipway.optimise import judge
 from slipway.optimise.ladder import INT8, optimise, wanted
 from slipway.store import files
 from slipway.training.train import train
@@ -69,16 +70,16 @@ def test_every_variant_of_the_ladder_is_there_and_proves_itself_by_its_own_answe
 
 def test_the_table_says_what_was_measured(images, ladder):
     data, _, _ = images
-    told = json.loads((ladder / "ladder.json").read_text())
-    assert told["n"] == len(data.label_indices("test"))
-    assert told["bundle"] == files.read_manifest(ladder / "bundle").digest
-    base, int8, *others = told["rows"]
+    found = json.loads((ladder / "ladder.json").read_text())
+    assert found["n"] == len(data.label_indices("test"))
+    assert found["bundle"] == files.read_manifest(ladder / "bundle").digest
+    base, int8, *others = found["rows"]
     assert (base["variant"], int8["variant"]) == (BASE, INT8)
     assert int8["difference"] == pytest.approx(int8["accuracy"] - base["accuracy"])
     assert int8["difference_low"] <= int8["difference"] <= int8["difference_high"]
     assert int8["about"]["method"] in quantize.METHODS
-    assert all(row["memory_mb"] > 0 for row in told["rows"])
-    assert told["order"] == order(told["rows"])
+    assert all(row["memory_mb"] > 0 for row in found["rows"])
+    assert found["order"] == order(found["rows"])
     assert int8["speed_up_low"] <= int8["speed_up"] <= int8["speed_up_high"]
     with (ladder / "ladder.csv").open(encoding="utf-8", newline="") as f:
         table = list(csv.DictReader(f))
@@ -199,6 +200,21 @@ def test_unknown_variants_another_data_set_and_a_budget_of_everything_are_refuse
         code, _, err = within(capsys, "optimise", out, *arguments, "-o", tmp_path / "ladder")
         assert (code, says in err) == (2, True), err
         assert not (tmp_path / "ladder").exists()
+
+
+@pytest.mark.parametrize(
+    ("difference", "lower", "says"),
+    [
+        (-0.004, -0.009, "at worst -0.90; budget -0.50 and -1.00"),
+        (-0.004, -0.012, "missed by 0.20"),
+        (-0.02, -0.012, "missed by 1.50"),
+    ],
+)
+def test_a_budget_that_is_missed_is_told_with_the_points_it_is_missed_by(difference, lower, says):
+    allowed = difference >= -0.005 and lower > -0.01
+    line = judge.told({"difference": difference, "lower": lower, "n": 900, "allowed": allowed}, 0.005)
+    assert says in line
+    assert ("not served" in line) == (not allowed)
 
 
 def row(name, ms, *, allowed=True, base_ms=10.0):
