@@ -17,6 +17,10 @@ def command(
     variants: Annotated[
         str, Option(metavar="NAMES", help="With commas between; all: those that this machine can run.")
     ] = "all",
+    student: Annotated[
+        list[str] | None,
+        Option(metavar="NAME=MODEL", help="A further model of the same data, such as a distilled or pruned one; repeatable."),
+    ] = None,
     max_drop: Annotated[
         float, Option(metavar="SHARE", help="Of accuracy on validation: layers stay in float to keep within it.")
     ] = 0.005,
@@ -47,12 +51,18 @@ def command(
     settings = settings_.load()
     found, bundle = references.open_model(model, settings)
     dataset = opened(data, settings)
+    students = {}
+    for name, equals, its in (text.partition("=") for text in student or []):
+        if not (name and equals and its):
+            raise ConfigError(f"--student: must be NAME=MODEL, got '{name}{equals}{its}'")
+        students[name] = references.open_model(its, settings)[1]
     with placed(out, holds="ladder.json", settings=settings) as (path, _):
         result = optimise(
             bundle,
             dataset,
             path,
             names=names,
+            students=students,
             max_drop=max_drop,
             threads=threads,
             seconds=seconds,

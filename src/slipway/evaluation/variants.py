@@ -21,6 +21,7 @@ from slipway import bundle as bundles
 from slipway import metrics
 from slipway.bundle import BASE, Bundle
 from slipway.data.dataset import Dataset
+from slipway.engines import Feeds
 from slipway.errors import BundleError
 from slipway.evaluation.bench import bench
 from slipway.evaluation.compare import bootstrap_difference
@@ -31,43 +32,59 @@ COLUMNS = (
     "allowed",
 )  # fmt: skip
 """Of the table as CSV."""
+MEMORY_S = 0.1
+"""Of answers, in the process whose memory is measured."""
 LEAST_GAIN = 1.05
 """Times as fast as BASE that a variant must be to go before it: less is within what two measurements differ."""
 
 
-def compare(path: Path, dataset: Dataset, *, threads: int, seconds: float = 5.0) -> list[dict[str, Any]]:
+def compare(
+    path: Path, dataset: Dataset, *, threads: int, seconds: float = 5.0, students: Mapping[str, Path] | None = None
+) -> list[dict[str, Any]]:
     """Measure every variant of a bundle that this machine can run; one that it cannot is told on stderr.
 
     Args:
         threads: of the engine.
         seconds: of timing, for all of them together; the items' answers come on top.
-    Returns: a row each, BASE first: COLUMNS, accuracy_low and accuracy_high (95 %), speed_up_low and speed_up_high (of the
-        rounds), and `about`, what bundle.json says of it. `ms` is the median of the graph alone for the first test item,
-        `memory_mb` the peak of a process that answers it, beyond what Python takes.
+        students: further bundles by name, measured beside it; their variants are called <name>/<variant>.
+    Returns: a row each, BASE first, which all are compared with: COLUMNS, accuracy_low and accuracy_high (95 %), speed_up_low
+        and speed_up_high (of the rounds), student (its name; empty for the bundle's own), and `about`, what bundle.json says
+        of it. `ms` is the median of the graph alone for the first test item, `memory_mb` the peak of a process that answers
+        it, beyond what Python takes.
     Raises: DataError: an item cannot be read.
     """
-    found = _opened(path, threads)
+    found: dict[str, Bundle] = _opened(path, threads)
+    owners = dict.fromkeys(found, "")
+    for student, place in (students or {}).items():
+        its = {f"{student}/{name}": one for name, one in _opened(place, threads).items()}
+        found |= its
+        owners |= dict.fromkeys(its, student)
     base = found[BASE]
     raw, labels_N = dataset.raw("test"), dataset.label_indices("test")
     answers: dict[str, list[NDArray[np.intp]]] = {name: [] for name in found}
     for start in range(0, len(raw), bundles.BATCH):
-        feeds = base.preprocess.encode(raw[start : start + bundles.BATCH])
+        feeds: dict[str, Feeds] = {}
         for name, one in found.items():
-            answers[name].append(one.run(feeds).argmax(axis=1))
+            if owners[name] not in feeds:  # a bundle's variants read the same
+                feeds[owners[name]] = one.preprocess.encode(raw[start : start + bundles.BATCH])
+            answers[name].append(one.run(feeds[owners[name]]).argmax(axis=1))
     right = {name: np.concatenate(parts) == labels_N for name, parts in answers.items()}
-    first = base.preprocess.encode(raw[:1])
-    taken = milliseconds({name: partial(one.run, first) for name, one in found.items()}, seconds=seconds)
+    calls = {name: partial(one.run, one.preprocess.encode(raw[:1])) for name, one in found.items()}
+    taken = milliseconds(calls, seconds=seconds)
     rows = []
     for name, one in found.items():
         count = int(right[name].sum())
         low, high = metrics.wilson_interval(count, len(labels_N))
         difference_low, difference_high = bootstrap_difference(right[name], right[BASE]) if one is not base else (0.0, 0.0)
         ratios = [before / now for before, now in zip(taken[BASE], taken[name], strict=True)]
-        (process,) = bench(path, variant=name, items=raw[:1], batches=(1,), threads=(max(1, threads),), seconds=0.1)
-        about = one.meta["variants"][name]
+        (process,) = bench(
+            one.path, variant=one.variant, items=raw[:1], batches=(1,), threads=(max(1, threads),), seconds=MEMORY_S
+        )
+        about = one.meta["variants"][one.variant]
         rows.append(
             {
                 "variant": name,
+                "student": owners[name],
                 "accuracy": count / len(labels_N),
                 "accuracy_low": low,
                 "accuracy_high": high,

@@ -1,4 +1,4 @@
-"""What a variant answers on validation, beside what its bundle's fp32 graph answers to the same items."""
+"""What a variant answers on validation, beside what a bundle's fp32 graph answers to the same items."""
 
 # N items, K classes
 
@@ -25,18 +25,20 @@ BOUND = 2
 class Judge:
     """Judges open graphs by the same validation items; the test split is for the ladder's table alone."""
 
-    def __init__(self, base: Bundle, dataset: Dataset, *, max_drop: float) -> None:
-        """`max_drop`: budget, the largest fall of accuracy against the base, a share in (0, 1)."""
+    def __init__(self, judged: Bundle, dataset: Dataset, *, base: Bundle, max_drop: float) -> None:
+        """How variants of a bundle are judged.
+
+        Args:
+            judged: preprocesses the items for them.
+            base: what they are compared with: the same bundle's fp32 variant, or a teacher's.
+            max_drop: budget, the largest fall of accuracy against the base, a share in (0, 1).
+        """
         self._max_drop = max_drop
         count = min(ITEMS, len(dataset.label_indices("validation")))  # their order is by content, so random
         self._labels_N = np.asarray(dataset.label_indices("validation")[:count])
         self._ids = [f"validation/{name}" for name in dataset.ids("validation")[:count]]
-        if base.preprocess.input_name == "image":
-            self._feeds = batched({"image": dataset.arrays("validation")[0][:count]}, BATCH)
-        else:
-            texts = dataset.texts("validation")[:count]
-            self._feeds = [base.preprocess.encode(texts[i : i + BATCH]) for i in range(0, count, BATCH)]
-        self._base_NK = np.concatenate([base.run(feeds) for feeds in self._feeds])
+        self._feeds = _feeds(judged, dataset, count)
+        self._base_NK = np.concatenate([base.run(feeds) for feeds in _feeds(base, dataset, count)])
         self.log_loss = metrics.log_loss(self._labels_N, self._base_NK)
 
     def __call__(self, session: Session) -> dict[str, Any]:
@@ -80,6 +82,14 @@ class Judge:
         if not np.isfinite(answers_NK).all():
             raise ParityError("parity: the variant's answers are no numbers; leave its first layers in float")
         return answers_NK
+
+
+def _feeds(bundle: Bundle, dataset: Dataset, count: int) -> list[Feeds]:
+    """Graph inputs of the first validation items, in batches."""
+    if bundle.preprocess.input_name == "image":
+        return batched({"image": dataset.arrays("validation")[0][:count]}, BATCH)
+    texts = dataset.texts("validation")[:count]
+    return [bundle.preprocess.encode(texts[i : i + BATCH]) for i in range(0, count, BATCH)]
 
 
 def told(found: Mapping[str, Any], max_drop: float) -> str:

@@ -1,14 +1,17 @@
 """The ladder: an fp32 bundle and the variants made of it, judged on validation, measured on the test items.
 
 bundle/        the bundle with every variant; the fp32 one stays its default
+<student>/     the same of each further bundle
 ladder.json    every number
 ladder.csv     the table
 ladder.png     accuracy against latency
 MANIFEST.json
 """
 
+import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ INT8 = "onnxruntime-int8"
 RUNGS = {INT8: INT8, "openvino-fp32": BASE, "openvino-bf16": BASE, "openvino-int8": INT8}
 """Every variant that can be made -> the one whose file it runs; of INT8, which has one made for it, itself."""
 ALL = "all"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MAX_DROP = 0.005
 VNNI = frozenset(("avx512_vnni", "avx_vnni", "amx_int8"))
 """Any of these processor flags multiplies INT8 as it is meant to be."""
@@ -60,6 +64,7 @@ def add_variants(
     max_drop: float = MAX_DROP,
     threads: int = 1,
     say: Callable[[str], object] = lambda _: None,
+    teacher: Bundle | None = None,
 ) -> None:
     """Write a bundle with these variants beside the fp32 one, complete or not at all; each is judged on validation.
 
@@ -69,6 +74,7 @@ def add_variants(
         max_drop: budget, largest fall of accuracy on validation, a share in (0, 1): layers are left in float for it.
         threads: of the engine.
         say: told what goes on.
+        teacher: variants are compared with its fp32 one, and so is the bundle's own; None: with the bundle's own.
     Raises:
         ConfigError: a budget out of range, or no fp32 variant.
         DataError: another data set, or too few items to calibrate.
@@ -80,7 +86,8 @@ def add_variants(
         raise ConfigError(f"{bundle.path}: has no variant {BASE}, which all others are made of; export again")
     check_dataset(bundle.meta, bundle.path, dataset)
     base = bundles.load(bundle.path, variant=BASE, threads=threads)
-    judge = Judge(base, dataset, max_drop=max_drop)
+    theirs = bundles.load(teacher.path, variant=BASE, threads=threads) if teacher else base
+    judge = Judge(base, dataset, base=theirs, max_drop=max_drop)
     flags = provenance.cpu_flags()
     if INT8 in names and flags and not VNNI & {*flags}:
         say("warning: this processor has no VNNI: INT8 may be slower than float here, and its sums may saturate")
@@ -88,19 +95,20 @@ def add_variants(
     graphs: dict[str, Path] = {BASE: source}
     made: dict[str, tuple[Path | str, dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory(prefix="slipway-optimise-") as scratch:
-        for name in names:
+        for name in [BASE, *names] if teacher else names:
             about: dict[str, Any] = {}
             if name == INT8:
                 if not _has_layers(base):
                     say(f"{name}: left out; a {base.meta['architecture']} is a single sparse product, without layers")
                     continue
                 graphs[name], about = _int8(base, dataset, Path(scratch), judge, max_drop, threads, say)
-            elif RUNGS[name] not in graphs:
+            elif RUNGS.get(name, name) not in graphs:
                 continue  # said already
             engine, precision = _parts(name)
-            found = judge(open_session(graphs[RUNGS[name]], engine=engine, precision=precision, threads=threads))
+            file = RUNGS.get(name, name)
+            found = judge(open_session(graphs[file], engine=engine, precision=precision, threads=threads))
             say(f"{name}: {told(found, max_drop)}")
-            made[name] = (graphs[name] if name in graphs else RUNGS[name], about | {"validation": found})
+            made[name] = (graphs[name] if name == INT8 else file, about | {"validation": found})
         bundles.with_variants(base, out, made)
 
 
@@ -110,6 +118,7 @@ def optimise(
     out: Path,
     *,
     names: Sequence[str],
+    students: Mapping[str, Bundle] | None = None,
     max_drop: float = MAX_DROP,
     threads: int = 1,
     seconds: float = 10.0,
@@ -118,17 +127,28 @@ def optimise(
     """Make variants, measure them on the test split, read once, and write the ladder's directory, complete or not at all.
 
     Args: see `add_variants`.
+        students: further bundles by name, such as distilled or pruned ones, trained on the same data set: they get the same
+            variants, and all are compared with the bundle's fp32 one.
         seconds: of timing, for all variants together.
-    Returns: ladder.json: `rows`, see `evaluation.variants.compare`; order, n, threads, cpu_flags, max_drop, bundle (digest).
-    Raises: see `add_variants`.
+    Returns: ladder.json: `rows`, see `evaluation.variants.compare`; order (of the bundle's own variants), n, threads,
+        cpu_flags, max_drop, bundle (digest).
+    Raises: see `add_variants`; ConfigError, too: a student's name that cannot be a folder's.
     """
+    students = students or {}
+    for name in students:
+        if not NAME.fullmatch(name) or name == "bundle":
+            raise ConfigError(f"student '{name[:80]}': must be letters, digits, '.', '_' and '-', and not 'bundle'")
+    add = partial(add_variants, dataset=dataset, names=names, max_drop=max_drop, threads=threads)
     with files.atomic_dir(out) as inside:
         target = inside / "bundle"
-        add_variants(bundle, dataset, target, names=names, max_drop=max_drop, threads=threads, say=say)
-        rows = variants.compare(target, dataset, threads=threads, seconds=seconds)
+        add(bundle, out=target, say=say)
+        for name, student in students.items():
+            add(student, out=inside / name, teacher=bundle, say=lambda line: say(f"{name}/{line}"))  # noqa: B023  # called at once
+        paths = {name: inside / name for name in students}
+        rows = variants.compare(target, dataset, threads=threads, seconds=seconds, students=paths)
         result = {
             "rows": rows,
-            "order": variants.order(rows),
+            "order": variants.order([row for row in rows if not row["student"]]),
             "data": dataset.name,
             "n": len(dataset.label_indices("test")),
             "threads": threads,

@@ -178,6 +178,9 @@ def test_the_verdict_tells_of_the_champion_on_the_same_items():
 def test_wilson_interval_equals_the_published_example():
     """Newcombe 1998, table I: 81 of 263, method 3: 0.2553 to 0.3662."""
     assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    for n in range(1, 200):
+        assert wilson_interval(n, n)[1] == 1
+        assert wilson_interval(0, n)[0] == 0
 
 
 def test_log_loss_equals_scikit_learn():

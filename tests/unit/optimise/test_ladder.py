@@ -108,6 +108,43 @@ def test_a_variant_is_evaluated_like_any_model_and_against_fp32(images, ladder, 
     assert (code, "unknown 'onnxruntime-int4'; did you mean 'onnxruntime-int8'?" in err) == (2, True), err
 
 
+def test_students_are_measured_beside_their_teacher(tmp_path, capsys):
+    texts = datasets.texts(tmp_path / "data", count=160)
+    checkpoint = train(texts, config("hf_encoder", tmp_path, epochs=4, learning_rate=0.001), tmp_path / "c1")
+    teacher = export(checkpoint, texts, tmp_path / "teacher")
+    follows = config("tfidf_logreg", tmp_path, teacher=str(teacher))
+    student = export(train(texts, follows, tmp_path / "c2"), texts, tmp_path / "student")
+    arguments = (
+        "optimise",
+        teacher,
+        "--data",
+        texts.path,
+        "-o",
+        tmp_path / "ladder",
+        "--variants",
+        "openvino-int8",
+        "--seconds",
+        "0.1",
+    )
+    code, out, err = within(capsys, *arguments, "--student", f"words={student}", "--json")
+    assert (code, "words/onnxruntime-int8: left out" in err) == (0, True), err
+    found = json.loads(out)
+    assert [row["variant"] for row in found["rows"]] == [BASE, INT8, "openvino-int8", f"words/{BASE}"]
+    own, *_, its = found["rows"]
+    right = [
+        bundles.load(path).predict([*texts.raw("test")]).argmax(axis=1) == texts.label_indices("test")
+        for path in (teacher, student)
+    ]
+    assert (own["accuracy"], its["accuracy"]) == tuple(float(r.mean()) for r in right)
+    assert its["difference"] == pytest.approx(its["accuracy"] - own["accuracy"])
+    assert "validation" in its["about"], "compared with the teacher"
+    assert not any(name.startswith("words") for name in found["order"]), "another bundle is released by itself"
+    files.verify(tmp_path / "ladder" / "words")
+    for wrong in ("words", f"bundle={student}", f"../x={student}"):
+        code, _, err = within(capsys, *arguments, "-o", tmp_path / "l2", "--student", wrong)
+        assert (code, "student" in err) == (2, True), err
+
+
 def test_layers_that_cost_too_much_stay_in_float(images, tmp_path):
     """Channels of very unlike sizes, which float weights undo: 256 values for all of them leave nothing of the small ones."""
     data, checkpoint, _ = images
