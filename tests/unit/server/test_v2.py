@@ -1,6 +1,7 @@
 import base64
 import json
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -9,6 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from slipway import bundle as bundles
+from slipway import engines
 from slipway.errors import ConfigError
 from slipway.explain.explanation import explain
 from slipway.server.app import create_app
@@ -16,7 +19,7 @@ from slipway.server.codec import EXPLAINED, MAX_EXPLAINED
 from slipway.server.models import ServedModel
 from slipway.server.v2 import MAX_BODY_BYTES
 from slipway.store import files
-from tests.helpers.bundles import FAMILIES, LABELS, image, make_items
+from tests.helpers.bundles import FAMILIES, LABELS, image, make_items, make_release
 from tests.helpers.servers import REPOSITORY
 
 
@@ -94,6 +97,19 @@ def test_requested_outputs_come_in_the_order_asked_for(client):
     assert (answer["id"], answer["model_name"], answer["model_version"]) == ("a", "nlp-tiny", "7")
     only = as_request("nlp", [b"good film"], outputs=[{"name": "label"}])
     assert list(outputs(ask(client, "nlp", only))) == ["label"]
+
+
+def test_a_server_says_which_variants_it_passed_over(releases, tmp_path, monkeypatch, caplog):
+    bundles.with_variants(bundles.load(releases["cv"]), tmp_path / "bundle", {"openvino-fp32": (bundles.BASE, {})})
+    release = make_release(tmp_path / "bundle", tmp_path / "release", order=("openvino-fp32", bundles.BASE))
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    engines._openvino_core.cache_clear()
+    model = ServedModel("m", str(release))
+    model.load(cache=tmp_path)
+    told = model.metadata()["parameters"]
+    assert told["variant"] == bundles.BASE
+    assert "install slipway[openvino]" in told["passed_over"]["openvino-fp32"]
+    assert [record.variant for record in caplog.records if record.message == "variant passed over"] == ["openvino-fp32"]
 
 
 def test_metadata_states_inputs_and_the_order_of_the_classes(client, releases):
