@@ -40,8 +40,8 @@ class Engine:
     """(ONNX file, precision, threads; 0 leaves their number to the engine) -> session."""
     precisions: tuple[str, ...]
     """`fp32` and `bf16` run a float file, `int8` runs a quantised one."""
-    library: str
-    """The module that it needs."""
+    runs: Callable[[str], bool]
+    """Whether this machine can run a precision: the library is installed, the processor has it."""
 
 
 def open_session(model: Path, *, engine: str = "onnxruntime", precision: str = "fp32", threads: int = 0) -> Session:
@@ -60,10 +60,8 @@ def open_session(model: Path, *, engine: str = "onnxruntime", precision: str = "
 
 
 def runs_here(engine: str, precision: str) -> bool:
-    """Whether an engine's library is installed and this processor multiplies that precision."""
-    if find_spec(ENGINES[engine].library) is None:
-        return False
-    return precision != "bf16" or _multiplies_bf16()
+    """Whether this machine can run graphs by an engine in a precision of ENGINES."""
+    return ENGINES[engine].runs(precision)
 
 
 class _OnnxRuntime:
@@ -116,6 +114,16 @@ class _OpenVino:
         return [found[name] for name in names]
 
 
+def _has_cuda(_precision: str) -> bool:
+    import onnxruntime as ort
+
+    return "CUDAExecutionProvider" in ort.get_available_providers()
+
+
+def _has_openvino(precision: str) -> bool:
+    return find_spec("openvino") is not None and (precision != "bf16" or _multiplies_bf16())
+
+
 def _multiplies_bf16() -> bool:
     return "BF16" in _openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
@@ -131,8 +139,8 @@ def _openvino_core() -> Any:
 
 
 ENGINES: dict[str, Engine] = {
-    "onnxruntime": Engine(partial(_OnnxRuntime, "CPUExecutionProvider"), ("fp32", "int8"), "onnxruntime"),
-    "onnxruntime-cuda": Engine(partial(_OnnxRuntime, "CUDAExecutionProvider"), ("fp32",), "onnxruntime"),
-    "openvino": Engine(_OpenVino, ("fp32", "bf16", "int8"), "openvino"),
+    "onnxruntime": Engine(partial(_OnnxRuntime, "CPUExecutionProvider"), ("fp32", "int8"), lambda _: True),
+    "onnxruntime-cuda": Engine(partial(_OnnxRuntime, "CUDAExecutionProvider"), ("fp32",), _has_cuda),
+    "openvino": Engine(_OpenVino, ("fp32", "bf16", "int8"), _has_openvino),
 }
 """By name."""

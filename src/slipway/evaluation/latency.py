@@ -10,6 +10,7 @@ import numpy as np
 
 from slipway import bundle as bundles
 from slipway.bundle import Bundle
+from slipway.engines import runs_here
 from slipway.errors import BundleError
 from slipway.preprocess import Raw
 
@@ -35,9 +36,7 @@ def latency_ms(bundle: Bundle, items: Sequence[Raw]) -> dict[str, float]:
 
 def on_gpu(path: Path) -> Bundle | None:
     """A bundle on the first CUDA device; None where this machine's onnxruntime has none, or cannot use it, which is told."""
-    import onnxruntime as ort
-
-    if "CUDAExecutionProvider" not in ort.get_available_providers():
+    if not runs_here("onnxruntime-cuda", "fp32"):
         return None
     try:
         return bundles.load(path, engine="onnxruntime-cuda")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from slipway import bundle
 from slipway.models.restore import Restored
+from slipway.store import files
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -20,8 +21,9 @@ class's logit before the temperature."""
 
 
 def properties(restored: Restored) -> dict[str, str]:
-    """What the file says of itself: family and labels."""
-    return {"family": restored.meta["family"], "labels": json.dumps(list(restored.labels))}
+    """What the file says of itself, should it be met alone: family, labels, and the digest of the checkpoint it was made of."""
+    digest = files.read_manifest(restored.path).digest
+    return {"family": restored.meta["family"], "labels": json.dumps(list(restored.labels)), "checkpoint": digest}
 
 
 def write(model: "ModelProto", told: Mapping[str, str], path: Path) -> None:

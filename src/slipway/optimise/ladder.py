@@ -30,7 +30,13 @@ from slipway.optimise.judge import Judge, told
 from slipway.store import files
 
 INT8 = "onnxruntime-int8"
-RUNGS = {INT8: INT8, "openvino-fp32": BASE, "openvino-bf16": BASE, "openvino-int8": INT8}
+RUNGS = {
+    INT8: INT8,
+    "openvino-fp32": BASE,
+    "openvino-bf16": BASE,
+    "openvino-int8": INT8,
+    "onnxruntime-cuda-fp32": BASE,
+}
 """Every variant that can be made -> the one whose file it runs; of INT8, which has one made for it, itself."""
 ALL = "all"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

@@ -47,6 +47,7 @@ def test_the_graph_is_self_contained_and_says_nothing_of_this_machine(name, expo
     assert {p.key: p.value for p in model.metadata_props} == {
         "family": dataset.family,
         "labels": json.dumps(list(dataset.labels)),
+        "checkpoint": files.read_manifest(checkpoint).digest,
     }
     assert not any(n.metadata_props or n.doc_string for n in model.graph.node)
     batch = {i.type.tensor_type.shape.dim[0].dim_param for i in [*model.graph.input, *model.graph.output]}
