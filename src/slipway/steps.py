@@ -205,6 +205,8 @@ def evaluate(*, bundle: Path, dataset: Path, model_name: str, out: Path, run_id:
         champion = None
         if current is not None:
             champion = bundles.load(fetch(current.release_uri, settings.home / "cache"), threads=settings.threads)
+            for variant, reason in champion.passed_over.items():
+                sys.stderr.write(f"the champion's {variant} is passed over for {champion.variant}: {reason}\n")
         release = current.release_digest if current else ""
         scores.evaluate(
             loaded, prepared, out, champion=champion, champion_release=release, robustness_items=robustness_items, variants=rows

@@ -91,6 +91,7 @@ def static(path: Path, target: Path, batches: Sequence[Feeds], *, method: str, f
             calibrate_method=CalibrationMethod[method],
             op_types_to_quantize=list(OPERATORS),
             nodes_to_exclude=kept,
+            extra_options={"CalibStridedMinMax": 1},  # ranges batch by batch, by any method: else all activations are kept
         )
     _rewrite(target)
 
@@ -110,7 +111,14 @@ class _Reader:
     def __init__(self, batches: Sequence[Feeds]) -> None:
         whole = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
         starts = range(0, len(next(iter(whole.values()))) - LEAST_ITEMS + 1, LEAST_ITEMS)
-        self._left = iter([{name: array[i : i + LEAST_ITEMS] for name, array in whole.items()} for i in starts])
+        self._batches = [{name: array[i : i + LEAST_ITEMS] for name, array in whole.items()} for i in starts]
+        self._left = iter(self._batches)
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        self._left = iter(self._batches[start_index:end_index])
 
     def get_next(self) -> dict[str, NDArray[Any]] | None:
         return next(self._left, None)
