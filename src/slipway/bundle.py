@@ -195,6 +195,19 @@ def with_variants(bundle: Bundle, target: Path, variants: Mapping[str, tuple[Pat
     return files.read_manifest(target).digest
 
 
+def write_release(bundle: Path, target: Path, about: Mapping[str, Any]) -> None:
+    """Write a release, complete or not at all: the files of a bundle, and release.json.
+
+    Args:
+        about: bundle (its digest), variant, order, scores, verdict.
+    """
+    import shutil
+
+    with files.atomic_dir(target) as scratch:
+        shutil.copytree(bundle, scratch, dirs_exist_ok=True, ignore=shutil.ignore_patterns(files.MANIFEST))
+        files.write_json(scratch / RELEASE, dict(about))
+
+
 def _answers_of(variant: str) -> str:
     """Name in selftest.npz of the answers of a variant that was added; the others' are `probabilities`."""
     return f"probabilities-{variant}"

@@ -5,8 +5,7 @@ record (`runs/<run id>/<step>.json` in the store) and leaves a complete output d
 """
 
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,7 +15,6 @@ from slipway import settings as settings_
 from slipway.config import configured
 from slipway.errors import ConfigError, ConflictError, GateRefusedError
 from slipway.runs.step import name_of, recorded, scratch, tracked
-from slipway.settings import Settings
 from slipway.store import files
 from slipway.store.uri import fetch, open_store
 
@@ -195,11 +193,8 @@ def evaluate(*, bundle: Path, dataset: Path, model_name: str, out: Path, run_id:
     settings = settings_.load()
     inputs = {"bundle": files.read_manifest(bundle).digest, "dataset": files.read_manifest(dataset).digest}
     with recorded("evaluate", run_id, inputs, {"model_name": model_name}) as record:
-        loaded, prepared = bundles.load(bundle, threads=settings.threads), Dataset.load(dataset)
-        rows = []
-        if len(loaded.meta["variants"]) > 1:
-            rows = variants.compare(bundle, prepared, threads=settings.threads)
-            loaded = bundles.load(bundle, variant=variants.order(rows)[0], threads=settings.threads)
+        prepared = Dataset.load(dataset)
+        loaded, rows = variants.choose(bundle, prepared, threads=settings.threads)
         name = model_name or _model_name(loaded)
         current = registry.champion(name)
         champion = None
@@ -320,7 +315,9 @@ def register_model(*, bundle: Path, scores: Path, verdict: Path, model_name: str
             )
         store = open_store(settings.store)
         name = model_name or _model_name(bundles.load(bundle))
-        with _release(bundle, judged, inputs, settings) as release:
+        with scratch(settings) as folder:
+            release = folder / "release"
+            bundles.write_release(bundle, release, {**inputs, "variant": judged["variant"], "order": judged["order"]})
             digest = files.read_manifest(release).digest
             below = f"evaluations/{inputs['bundle']}"
             parts = {
@@ -385,19 +382,6 @@ def deploy_model(*, release: str, dataset: Path, scores: Path, model_name: str, 
         answer = f"{outputs['label'][0]} ({max(outputs['probabilities']):.2f}), {report['n']} equal to the scores"
         record.results.update({"endpoint": endpoint, "answer": answer, "served": report})
         return endpoint
-
-
-@contextmanager
-def _release(bundle: Path, judged: Scalars, digests: dict[str, str], settings: Settings) -> Iterator[Path]:
-    """The bundle's files and release.json in one complete directory."""
-    import shutil
-
-    with scratch(settings) as folder:
-        target = folder / "release"
-        with files.atomic_dir(target) as inside:
-            shutil.copytree(bundle, inside, dirs_exist_ok=True, ignore=shutil.ignore_patterns(files.MANIFEST))
-            files.write_json(inside / bundles.RELEASE, {**digests, "variant": judged["variant"], "order": judged["order"]})
-        yield target
 
 
 def _default_name(family: str, data_name: str) -> str:

@@ -4,7 +4,6 @@ The weights are random, but of a size that tells inputs apart: another image or 
 """
 
 import io
-import shutil
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -59,13 +58,8 @@ def make_bundle(family: str, target: Path, *, seed: int = 0) -> Path:
 
 def make_release(bundle: Path, target: Path, *, order: Sequence[str] = (bundles.BASE,)) -> Path:
     """A release of `bundle`, as the register step writes it; `order`: the variants that may be served."""
-    manifest = files.read_manifest(bundle)
-    with files.atomic_dir(target) as scratch:
-        for name in manifest.files:
-            (scratch / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(bundle / name, scratch / name)
-        release = {"bundle": manifest.digest, "variant": order[0], "order": [*order], "scores": "0" * 64, "verdict": "1" * 64}
-        files.write_json(scratch / bundles.RELEASE, release)
+    about = {"bundle": files.read_manifest(bundle).digest, "variant": order[0], "order": [*order]}
+    bundles.write_release(bundle, target, about | {"scores": "0" * 64, "verdict": "1" * 64})
     return target
 
 

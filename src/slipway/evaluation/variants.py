@@ -105,6 +105,18 @@ def compare(
     return rows
 
 
+def choose(path: Path, dataset: Dataset, *, threads: int) -> tuple[Bundle, list[dict[str, Any]]]:
+    """The variant of a bundle that `order` puts first, and the rows that say why; none where there is only one.
+
+    Raises: DataError: see `compare`.
+    """
+    base = bundles.load(path, variant=BASE, threads=threads)
+    if len(base.meta["variants"]) == 1:
+        return base, []
+    rows = compare(path, dataset, threads=threads)
+    return bundles.load(path, variant=order(rows)[0], threads=threads), rows
+
+
 def order(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Names of the variants to serve, best first: what is allowed and faster than BASE by LEAST_GAIN, fastest first; BASE."""
     faster = [row for row in rows if row["allowed"] and row["variant"] != BASE and row["speed_up"] >= LEAST_GAIN]
