@@ -44,24 +44,28 @@ class Judge:
     def __call__(self, session: Session) -> dict[str, Any]:
         """The numbers of a variant.
 
-        Returns: n, accuracy, log_loss, difference (of accuracy to the base), lower (its one-sided 95 % bound), relative_error
-            (of the worst item's logits), top1_agreement, worst (that item), batch_difference (largest change of a probability
-            by the company of other items), and allowed: whether the difference is within the budget, and so that no more
-            than BOUND times the budget is not excluded.
+        Returns: n, accuracy, log_loss, difference (of accuracy to the base), lower (its one-sided 95 % bound), needed (items
+            with which that bound would do, if the two are equally good), relative_error (of the worst item's logits),
+            top1_agreement, worst (that item), batch_difference (largest change of a probability by the company of other
+            items), and allowed: the loss is within the budget, and one of more than BOUND times the budget is excluded, or
+            the answers are the base's own within the limits of parity.
         Raises: ParityError: answers of another shape, or that are no numbers.
         """
         answers_NK = self._answers(session, self._feeds)
         right_N, base_right_N = (p.argmax(axis=1) == self._labels_N for p in (answers_NK, self._base_NK))
-        paired = paired_difference(right_N, base_right_N, max_drop=self._max_drop)
+        paired = paired_difference(right_N, base_right_N, max_drop=BOUND * self._max_drop)
+        apart = parity.difference(self._ids, self._base_NK, answers_NK)
+        kept = paired.difference >= -self._max_drop and paired.lower > -BOUND * self._max_drop
         return {
             "n": len(self._labels_N),
             "accuracy": float(right_N.mean()),
             "log_loss": metrics.log_loss(self._labels_N, answers_NK),
             "difference": paired.difference,
             "lower": paired.lower,
-            **parity.difference(self._ids, self._base_NK, answers_NK),
+            "needed": paired.needed,
+            **apart,
             "batch_difference": self._batch_difference(session, answers_NK),
-            "allowed": paired.difference >= -self._max_drop and paired.lower > -BOUND * self._max_drop,
+            "allowed": kept or apart["relative_error"] <= parity.MAX_RELATIVE_ERROR,
         }
 
     def _batch_difference(self, session: Session, answers_NK: NDArray[np.float32]) -> float:
@@ -100,7 +104,8 @@ def told(found: Mapping[str, Any], max_drop: float) -> str:
     line = f"{seen:+.2f} points on {found['n']} of validation, at worst {worst:+.2f}; {budget}"
     if found["allowed"]:
         return line
-    return f"{line}: missed by {max(allowed - seen, allowed_worst - worst):.2f}, so it is measured, but not served"
+    missed = f"{line}: missed by {max(allowed - seen, allowed_worst - worst):.2f}, so it is measured, but not served"
+    return missed if seen < allowed else f"{missed}; about {found['needed']:,} items would tell"
 
 
 def batched(arrays: Feeds, size: int) -> list[Feeds]:

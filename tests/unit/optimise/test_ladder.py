@@ -63,7 +63,9 @@ def test_every_variant_of_the_ladder_is_there_and_proves_itself_by_its_own_answe
             assert judged["top1_agreement"] >= 0.9
             assert judged["worst"].startswith("validation/")
             assert judged["batch_difference"] < 1e-3
-            assert judged["allowed"] == (judged["difference"] >= -0.005 and judged["lower"] > -0.01)
+            kept = judged["difference"] >= -0.005 and judged["lower"] > -0.01
+            assert judged["allowed"] == (kept or judged["relative_error"] <= 1e-3)
+    assert there["openvino-fp32"]["validation"]["allowed"], "the same answers need no statistics"
     files_there = {path.name for path in (ladder / "bundle" / "variants").iterdir()}
     assert files_there == {f"{BASE}.onnx", f"{INT8}.onnx"}, "engines share files"
 
@@ -243,13 +245,13 @@ def test_unknown_variants_another_data_set_and_a_budget_of_everything_are_refuse
     ("difference", "lower", "says"),
     [
         (-0.004, -0.009, "at worst -0.90; budget -0.50 and -1.00"),
-        (-0.004, -0.012, "missed by 0.20"),
+        (-0.004, -0.012, "missed by 0.20, so it is measured, but not served; about 1,500 items would tell"),
         (-0.02, -0.012, "missed by 1.50"),
     ],
 )
 def test_a_budget_that_is_missed_is_told_with_the_points_it_is_missed_by(difference, lower, says):
     allowed = difference >= -0.005 and lower > -0.01
-    line = judge.told({"difference": difference, "lower": lower, "n": 900, "allowed": allowed}, 0.005)
+    line = judge.told({"difference": difference, "lower": lower, "n": 900, "needed": 1500, "allowed": allowed}, 0.005)
     assert says in line
     assert ("not served" in line) == (not allowed)
 
