@@ -153,7 +153,7 @@ def ladder(rows: Sequence[Mapping[str, Any]]) -> "Figure":
     Args:
         rows: of `variants.compare`; those over the budget are hollow.
     """
-    figure = _figure(6.4, 4.2)
+    figure = _figure(6.4, 3.6 + 0.1 * len(rows))
     axes = figure.subplots()
     largest = max(row["mb"] for row in rows)
     for i, row in enumerate(rows):
@@ -162,12 +162,13 @@ def ladder(rows: Sequence[Mapping[str, Any]]) -> "Figure":
         axes.errorbar(row["ms"], row["accuracy"], yerr=reach, fmt="none", ecolor=color, capsize=3, alpha=0.6)
         fill = color if row["allowed"] else "none"
         area, name = max(12, 240 * row["mb"] / largest), f"{row['variant']}, {row['mb']:.3g} MB"
+        name += "" if row["allowed"] else ", over budget"
         axes.scatter(row["ms"], row["accuracy"], s=area, facecolor=fill, edgecolor=color, zorder=3, label=name)
     axes.set(xlabel="one item, milliseconds", ylabel="accuracy, 95 % interval")
     axes.set_xlim(0, 1.1 * max(row["ms"] for row in rows))
     axes.margins(y=0.2)
-    axes.legend(frameon=False, fontsize=8, markerscale=0.6)
     axes.grid(alpha=0.3)
+    figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=7, markerscale=0.6)
     return figure
 
 
