@@ -153,7 +153,7 @@ def ladder(rows: Sequence[Mapping[str, Any]]) -> "Figure":
     Args:
         rows: of `variants.compare`; those over the budget are hollow.
     """
-    figure = _figure(6.4, 3.6 + 0.1 * len(rows))
+    figure = _figure(5.2, 3.4 + 0.1 * len(rows))
     axes = figure.subplots()
     largest = max(row["mb"] for row in rows)
     for i, row in enumerate(rows):
