@@ -103,7 +103,7 @@ def told(found: Mapping[str, Any], max_drop: float) -> str:
     budget = f"budget {allowed:+.2f} and {allowed_worst:+.2f}"
     line = f"{seen:+.2f} points on {found['n']} of validation, at worst {worst:+.2f}; {budget}"
     if found["allowed"]:
-        return line
+        return line if worst > allowed_worst else f"{line}; its answers are the same"
     missed = f"{line}: missed by {max(allowed - seen, allowed_worst - worst):.2f}, so it is measured, but not served"
     return missed if seen < allowed else f"{missed}; about {found['needed']:,} items would tell"
 
