@@ -22,6 +22,8 @@ METHODS = ("MinMax", "Entropy", "Percentile")
 """How a range is chosen from the activations seen, by onnxruntime's names."""
 LEAST_ITEMS = 32
 """Of calibration; with fewer the ranges are those of a few items."""
+AT_ONCE = 8
+"""Items of calibration whose activations, all of the network's, are in memory together."""
 PRODUCTS = ("Conv", "MatMul", "Gemm")
 """Operators with weights."""
 OPERATORS = (*PRODUCTS, "Add", "Mul", "Concat", "MaxPool", "AveragePool", "Relu", "Clip")
@@ -57,7 +59,7 @@ def static(path: Path, target: Path, batches: Sequence[Feeds], *, method: str, f
     """Quantise a prepared graph; its last layer and its map stay in float.
 
     Args:
-        batches: graph inputs of training items, any number in each; what is over a multiple of LEAST_ITEMS is left out.
+        batches: graph inputs of training items, any number in each.
         method: one of METHODS.
         floats: names of `layers` that stay in float.
     Raises:
@@ -106,12 +108,12 @@ def dynamic(source: Path, target: Path) -> None:
 
 
 class _Reader:
-    """What onnxruntime pulls calibration items from: LEAST_ITEMS at a time, since it wants batches of equal size."""
+    """What onnxruntime pulls calibration items from, AT_ONCE at a time."""
 
     def __init__(self, batches: Sequence[Feeds]) -> None:
         whole = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
-        starts = range(0, len(next(iter(whole.values()))) - LEAST_ITEMS + 1, LEAST_ITEMS)
-        self._batches = [{name: array[i : i + LEAST_ITEMS] for name, array in whole.items()} for i in starts]
+        starts = range(0, len(next(iter(whole.values()))), AT_ONCE)
+        self._batches = [{name: array[i : i + AT_ONCE] for name, array in whole.items()} for i in starts]
         self._left = iter(self._batches)
 
     def __len__(self) -> int:
