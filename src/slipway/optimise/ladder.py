@@ -24,6 +24,7 @@ from slipway.errors import ConfigError, unknown
 from slipway.evaluation import variants
 from slipway.evaluation.report.pictures import ladder as draw
 from slipway.evaluation.report.pictures import png
+from slipway.export import quantize
 from slipway.export.onnx import check_dataset
 from slipway.optimise import int8
 from slipway.optimise.judge import Judge, told
@@ -76,14 +77,15 @@ def add_variants(
 
     Args:
         dataset: the one the bundle was trained on: its training items calibrate, validation chooses.
-        names: of RUNGS, see `wanted`. What a model cannot have (a linear one, INT8) is said and left out.
+        names: of RUNGS, see `wanted`. What a model cannot have is said and left out: a linear one, or one with too few items to
+            calibrate by, INT8.
         max_drop: budget, largest fall of accuracy on validation, a share in (0, 1): layers are left in float for it.
         threads: of the engine.
         say: told what goes on.
         teacher: variants are compared with its fp32 one, and so is the bundle's own; None: with the bundle's own.
     Raises:
         ConfigError: a budget out of range, or no fp32 variant.
-        DataError: another data set, or too few items to calibrate.
+        DataError: another data set.
         BundleError: an engine that is not installed, or cannot run the graph here.
     """
     if not 0 < max_drop < 1:
@@ -103,15 +105,15 @@ def add_variants(
     with tempfile.TemporaryDirectory(prefix="slipway-optimise-") as scratch:
         for name in [BASE, *names] if teacher else names:
             about: dict[str, Any] = {}
+            file = RUNGS.get(name, BASE)
+            if name == INT8 and (reason := _no_int8(base, dataset)):
+                say(f"{name}: left out; {reason}")
+                continue
             if name == INT8:
-                if not _has_layers(base):
-                    say(f"{name}: left out; a {base.meta['architecture']} is a single sparse product, without layers")
-                    continue
                 graphs[name], about = _int8(base, dataset, Path(scratch), judge, max_drop, threads, say)
-            elif RUNGS.get(name, name) not in graphs:
+            elif file not in graphs:
                 continue  # said already
             engine, precision = _parts(name)
-            file = RUNGS.get(name, name)
             found = judge(open_session(graphs[file], engine=engine, precision=precision, threads=threads))
             say(f"{name}: {told(found, max_drop)}")
             made[name] = (graphs[name] if name == INT8 else file, about | {"validation": found})
@@ -189,6 +191,12 @@ def _int8(
     return int8.of_encoder(source, scratch)
 
 
-def _has_layers(base: Bundle) -> bool:
-    """Whether there are products of dense weights; a linear model over counts has none."""
-    return base.preprocess.input_name == "image" or "attention_mask" in base.preprocess.encode(["a"])
+def _no_int8(base: Bundle, dataset: Dataset) -> str:
+    """Why a model cannot have the INT8 rung; empty where it can."""
+    if base.preprocess.input_name == "image":
+        items = len(dataset.label_indices("train"))
+        least = quantize.LEAST_ITEMS
+        return f"{items} training items to calibrate by, at least {least} are needed" if items < least else ""
+    if "attention_mask" in base.preprocess.encode(["a"]):
+        return ""
+    return f"a {base.meta['architecture']} is a single sparse product, without layers"

@@ -225,6 +225,16 @@ def test_a_linear_model_has_other_engines_but_no_int8(tmp_path, capsys):
     assert [row["variant"] for row in json.loads(out)["rows"]] == [BASE, "openvino-fp32"]
 
 
+def test_a_data_set_too_small_to_calibrate_by_has_no_int8(images, tmp_path, monkeypatch):
+    data, _, out = images
+    monkeypatch.setattr(quantize, "LEAST_ITEMS", 10_000)
+    lines = []
+    found = optimise(bundles.load(out), data, tmp_path / "ladder", names=[INT8], seconds=0.1, say=lines.append)
+    assert [row["variant"] for row in found["rows"]] == [BASE]
+    assert "left out" in lines[-1]
+    assert "at least 10000 are needed" in lines[-1]
+
+
 def test_unknown_variants_another_data_set_and_a_budget_of_everything_are_refused(images, tmp_path, capsys):
     data, _, out = images
     texts = datasets.texts(tmp_path / "texts")
