@@ -1,4 +1,4 @@
-"""The ASGI application: v2 routes, metrics, documentation."""
+"""The ASGI application: v2 routes, plain ones for people, metrics, documentation."""
 
 import asyncio
 import logging
@@ -18,6 +18,7 @@ from slipway.errors import ConfigError, UserError
 from slipway.monitor.metrics import Metrics
 from slipway.server import docs
 from slipway.server.models import ServedModel
+from slipway.server.people import PLAIN, People
 from slipway.server.v2 import V2, json_response, status_of
 
 log = logging.getLogger("slipway.server")
@@ -71,6 +72,7 @@ def create_app(
     app = FastAPI(title="Slipway model server", version=slipway.__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.models, app.state.metrics = by_name, metrics
     v2 = V2(by_name, metrics=metrics, pool=pool, draining=draining)
+    people = People(v2)
 
     async def exposition(_request: Request) -> Response:
         """The metrics, in Prometheus' text format."""
@@ -92,6 +94,8 @@ def create_app(
         "/v2/models/{model}/versions/{version}": ("GET", v2.metadata),
         "/v2/models/{model}/versions/{version}/ready": ("GET", v2.model_ready),
         "/v2/models/{model}/versions/{version}/infer": ("POST", v2.infer),
+        "/health": ("GET", people.health),
+        **{path: ("POST", people.route(plain)) for path, plain in PLAIN.items()},
         "/metrics": ("GET", exposition),
         "/docs": ("GET", documentation),
     }
@@ -104,6 +108,8 @@ def create_app(
             operation_id=f"{handler.__name__}{'_of_version' if 'version' in path else ''}",
             openapi_extra=docs.describe(path),
         )
+        if path in PLAIN:  # old clients end it so
+            app.add_api_route(f"{path}/", handler, methods=[method], response_model=None, include_in_schema=False)
     app.add_exception_handler(StarletteHTTPException, _http_error)
     app.add_exception_handler(UserError, _user_error)
     return app

@@ -30,6 +30,12 @@ REQUESTS: Mapping[str, Any] = {
     },
 }
 """Request bodies by what they send."""
+PLAIN_REQUESTS: Mapping[str, Any] = {
+    "/predict": {"image_base64": _PNG},
+    "/predict_defect_image": {"image_base64": _PNG, "model": "defect-neu-cls"},
+    "/predict_text": {"text": "a fine film"},
+}
+"""Request bodies by route; `model` may be left out where one fits."""
 _MODEL = {
     "name": "cv-digits",
     "versions": ["3f0c2b9a1d4e"],
@@ -46,6 +52,10 @@ _ANSWERS: Mapping[str, Any] = {
     "/health/ready": {"ready": True},
     "/v2/models": {"models": ["cv-digits"]},
     "/ready": {"name": "cv-digits", "ready": True},
+    "/health": {"status": "ok"},
+    "/predict": {"class_index": 0, "class_name": "0", "confidence": 0.9, "probabilities": [0.9, 0.1]},
+    "/predict_defect_image": {"prediction": "scratches", "probabilities": {"crazing": 0.1, "scratches": 0.9}},
+    "/predict_text": {"label": "positive", "score": 0.9, "probs": {"negative": 0.1, "positive": 0.9}},
     "/infer": _ANSWER,
     "{model}": _MODEL,
     "{version}": _MODEL,
@@ -86,6 +96,12 @@ def describe(path: str) -> dict[str, Any]:
         examples = {name: {"value": value} for name, value in REQUESTS.items()}
         schema = {"type": "object", "required": ["inputs"]}
         extra["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema, "examples": examples}}}
+    elif ending in PLAIN_REQUESTS:
+        content = {"application/json": {"schema": {"type": "object"}, "examples": {"one": {"value": PLAIN_REQUESTS[ending]}}}}
+        if "image_base64" in PLAIN_REQUESTS[ending]:
+            file = {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
+            content["multipart/form-data"] = {"schema": file}
+        extra["requestBody"] = {"required": True, "content": content}
     return extra
 
 

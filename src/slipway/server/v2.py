@@ -3,12 +3,15 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import orjson
 from fastapi import HTTPException, Request, Response
+from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
 
 import slipway
@@ -33,6 +36,34 @@ def json_response(value: Any, status: int = 200) -> Response:
 def status_of(exc: UserError) -> int:
     """The one table from error class to HTTP status."""
     return 404 if isinstance(exc, NotFoundError) else 400
+
+
+class Call:
+    """One request that a model answers, as far as it is known, and what its phases took."""
+
+    def __init__(self, protocol: str, model: ServedModel | None = None) -> None:
+        """`protocol`: of the metrics. `model`: None as long as nobody knows which."""
+        self.protocol, self.model = protocol, model
+        self.started = self.submitted = time.perf_counter()
+        self.phases: dict[str, float] = {}
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Name and version of the model, for the metrics."""
+        return (self.model.name, self.model.version) if self.model is not None else (UNKNOWN, "")
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Add what the block takes to a phase; what lies between submission and the first one is `queue`."""
+        began = time.perf_counter()
+        if not self.phases:
+            self.phases = {"queue": began - self.submitted, "preprocess": 0.0, "model": 0.0}
+        yield
+        self.add(phase, time.perf_counter() - began)
+
+    def add(self, phase: str, seconds: float) -> None:
+        """Add seconds to a phase."""
+        self.phases[phase] = self.phases.get(phase, 0.0) + seconds
 
 
 class V2:
@@ -73,19 +104,28 @@ class V2:
 
     async def infer(self, request: Request) -> Response:
         """Answer the items of one request."""
-        started = time.perf_counter()
-        served = self.models.get(request.path_params["model"])
-        labels = (served.name, served.version) if served is not None else (UNKNOWN, "")
-        in_flight = self.metrics.in_flight.labels(*labels)
+        call = Call(PROTOCOL, self.models.get(request.path_params["model"]))
+        return await self.answered(request, call, lambda: self._loaded(request), self._answer)
+
+    async def answered(
+        self, request: Request, call: "Call", check: Callable[[], Any], answer: Callable[["Call", bytes], bytes]
+    ) -> Response:
+        """A request that a model answers, from its body to its answer: counted and timed; an error is one line of JSON.
+
+        Args:
+            check: looks at what is known before the body is read.
+            answer: body to body, in a worker thread; sets `call.model` where the path did not say it.
+        """
+        in_flight = self.metrics.in_flight.labels(*call.labels)
         in_flight.inc()
         status = 500
         try:
-            model = self._loaded(request)
-            body = await _body(request)
-            submitted = time.perf_counter()
-            answer = await asyncio.get_running_loop().run_in_executor(self.pool, self._answer, model, body, submitted)
+            check()
+            body = await body_of(request)
+            call.submitted = time.perf_counter()
+            content = await asyncio.get_running_loop().run_in_executor(self.pool, answer, call, body)
             status = 200
-            return Response(answer, media_type="application/json")
+            return Response(content, media_type="application/json")
         except UserError as exc:
             status = status_of(exc)
             return json_response({"error": str(exc)}, status)
@@ -96,45 +136,44 @@ class V2:
             status = 499  # nobody is there to read it; the number is nginx's
             return Response(status_code=status)
         except Exception:  # the process edge of a request: the client gets a line, the log the traceback
-            log.exception("internal error", extra={"model": labels[0]})
+            log.exception("internal error", extra={"model": call.labels[0]})
             return json_response({"error": "internal error; the server's log has the cause"}, status)
         finally:
-            seconds = time.perf_counter() - started
+            seconds = time.perf_counter() - call.started
             in_flight.dec()
-            self.metrics.observe_request(*labels, PROTOCOL, status, seconds)
-            log.debug("infer", extra={"model": labels[0], "status": status, "seconds": round(seconds, 6)})
+            self.metrics.observe_request(*call.labels, call.protocol, status, seconds)
+            log.debug("infer", extra={"model": call.labels[0], "status": status, "seconds": round(seconds, 6)})
 
-    def _answer(self, model: ServedModel, body: bytes, submitted: float) -> bytes:
+    def observe(self, call: "Call", labels: Sequence[str], probabilities_NK: NDArray[np.float32]) -> None:
+        """Count an answer: its phases, classes and confidences."""
+        assert call.model is not None, "somebody answered"
+        name, version = call.model.name, call.model.version
+        for phase, seconds in call.phases.items():
+            self.metrics.observe_phase(name, version, phase, seconds)
+        self.metrics.observe_answers(name, version, labels, probabilities_NK.max(axis=1).tolist())
+
+    def _answer(self, call: "Call", body: bytes) -> bytes:
         """In a worker thread: bytes to bytes."""
-        assert model.bundle is not None, "checked by _loaded"
-        began = time.perf_counter()
-        phases = {"queue": began - submitted, "preprocess": 0.0, "model": 0.0}
-        request = codec.parse(body, model.bundle.preprocess.input_name)
-        phases["parse"] = time.perf_counter() - began
-
-        def observe(phase: str, seconds: float) -> None:
-            phases[phase] += seconds
-
+        model = call.model
+        assert model is not None and model.bundle is not None, "checked by _loaded"  # noqa: PT018
+        with call.timed("parse"):
+            request = codec.parse(body, model.bundle.preprocess.input_name)
         explanations: Sequence[Explanation] = ()
         if request.explained:
-            asked = time.perf_counter()
-            labels, probabilities_NK, explanations = model.explain(request.items)
-            phases["explain"] = time.perf_counter() - asked
+            with call.timed("explain"):
+                labels, probabilities_NK, explanations = model.explain(request.items)
         else:
-            labels, probabilities_NK = model.predict(request.items, observe)
-        predicted = time.perf_counter()
-        answer = codec.respond(
-            request,
-            model=model.name,
-            version=model.version,
-            labels=labels,
-            probabilities_NK=probabilities_NK,
-            explanations=explanations,
-        )
-        phases["postprocess"] = time.perf_counter() - predicted
-        for phase, seconds in phases.items():
-            self.metrics.observe_phase(model.name, model.version, phase, seconds)
-        self.metrics.observe_answers(model.name, model.version, labels, probabilities_NK.max(axis=1).tolist())
+            labels, probabilities_NK = model.predict(request.items, call.add)
+        with call.timed("postprocess"):
+            answer = codec.respond(
+                request,
+                model=model.name,
+                version=model.version,
+                labels=labels,
+                probabilities_NK=probabilities_NK,
+                explanations=explanations,
+            )
+        self.observe(call, labels, probabilities_NK)
         return answer
 
     def _find(self, request: Request) -> ServedModel:
@@ -153,7 +192,7 @@ class V2:
         return model
 
 
-async def _body(request: Request) -> bytes:
+async def body_of(request: Request) -> bytes:
     """The request's body, at most MAX_BODY_BYTES; what is above that is thrown away unread."""
     if "inference-header-content-length" in request.headers:
         raise HTTPException(415, "binary tensor data is not supported; send JSON, images as base64 strings in BYTES tensors")
