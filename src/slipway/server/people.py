@@ -124,7 +124,12 @@ class People:
             raise HTTPException(503, "models are being loaded; ask /health")
         if run := fields.get("run_id"):
             raise NotFoundError(f"{unknown('model', str(run)[:80], fit)}; models are served by name, not by run_id")
-        raise NotFoundError(unknown(f"model of family {' or '.join(plain.families)}", str(wanted)[:80], fit))
+        family = " or ".join(plain.families)
+        if wanted:
+            raise NotFoundError(unknown(f"model of family {family}", str(wanted)[:80], fit))
+        raise NotFoundError(
+            f"no model of family {family} is served; there are {', '.join(f'{n} ({f})' for n, f in ready.items())}"
+        )
 
 
 def fields_of(body: bytes, content_type: str) -> dict[str, str | bytes]:

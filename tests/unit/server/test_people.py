@@ -110,7 +110,10 @@ def test_plain_requests_are_counted_under_the_model_that_answered(releases):
         assert client.post("/predict_text", json={"text": "a fine film"}).status_code == 200
         (item,) = make_items("cv", 1)
         refused = client.post("/predict", json=as_json("cv", item))
-        assert (refused.status_code, "Known: none" in refused.json()["error"]) == (404, True)
+        assert (
+            refused.status_code,
+            "no model of family cv or defect is served; there are nlp-tiny (nlp)" in refused.json()["error"],
+        ) == (404, True)
         metrics = client.get("/metrics").text
     assert 'inference_requests_total{model="nlp-tiny",protocol="rest_plain",status="200",version="7"} 1.0' in metrics
     assert 'inference_requests_total{model="unknown",protocol="rest_plain",status="404",version=""} 1.0' in metrics
