@@ -1,8 +1,9 @@
-"""The Open Inference Protocol (v2) in JSON: a request's bytes to raw items, probabilities to a response's bytes.
+"""The Open Inference Protocol (v2) over REST: a request's bytes to raw items, probabilities to a response's bytes.
 
 Two forms of input, named as the bundle names it:
     BYTES [N]           `image`: base64 of the encoded file (JSON has no bytes); `text`: the text itself
     UINT8 [N, H, W, C]  `image` only: pixels, as a flat or nested list; C is 1 or 3
+Both may stand behind the JSON instead (see `binary`): the encoded files, texts or pixels as they are.
 Keys that the protocol does not know are ignored, since its own clients send some (`model_name`).
 """
 
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from slipway.errors import RequestError, unknown
 from slipway.explain.explanation import Explanation
 from slipway.preprocess import Raw
+from slipway.server import binary
 
 OUTPUTS = ("probabilities", "label")
 EXPLAINED: Mapping[str, Mapping[str, tuple[str, int]]] = {
@@ -50,6 +52,8 @@ class InferRequest:
     """1 to MAX_ITEMS raw items; pixels come as one uint8 array [N, H, W, C]."""
     outputs: tuple[str, ...]
     """Names to answer, in the order asked for."""
+    binary: frozenset[str] = frozenset()
+    """Of them, those whose values are wanted behind the JSON."""
 
     @property
     def explained(self) -> bool:
@@ -57,13 +61,17 @@ class InferRequest:
         return not set(self.outputs) <= set(OUTPUTS)
 
 
-def parse(body: bytes, input_name: str) -> InferRequest:
+def parse(body: bytes, input_name: str, *, header: str | None = None) -> InferRequest:
     """A request for a model whose input is `input_name`.
 
+    Args:
+        header: the value of `binary.HEADER`, if it was sent.
     Raises: RequestError: the body is not such a request; the message names the field, what was got and what is allowed.
     """
+    length = binary.json_length(header, len(body))
+    whole = memoryview(body)
     try:
-        request = orjson.loads(body)
+        request = orjson.loads(whole[:length])
     except orjson.JSONDecodeError as exc:
         raise RequestError(f"body: not JSON ({exc}); {len(body)} bytes") from exc
     if not isinstance(request, dict):
@@ -71,9 +79,17 @@ def parse(body: bytes, input_name: str) -> InferRequest:
     request_id = request.get("id")
     if request_id is not None and not isinstance(request_id, str):
         raise RequestError(f"id: must be a string, got {_kind(request_id)}")
-    _parameters(request, "parameters")
-    items, outputs = _items(request.get("inputs"), input_name), _outputs(request.get("outputs"), input_name)
-    found = InferRequest(request_id, items, outputs)
+    parameters = _parameters(request, "parameters")
+    behind = None if length is None else whole[length:]
+    items, asked = _items(request.get("inputs"), input_name, behind), request.get("outputs")
+    outputs = _outputs(asked, input_name)
+    everything = _flag(parameters, "binary_data_output", "parameters", default=False)
+    wanted = {
+        output["name"]: _flag(_parameters(output, where), "binary_data", where, default=everything)
+        for i, output in enumerate(asked or [{"name": name} for name in outputs])
+        for where in [f"outputs[{i}].parameters"]
+    }
+    found = InferRequest(request_id, items, outputs, frozenset(name for name, yes in wanted.items() if yes))
     if found.explained and len(items) > MAX_EXPLAINED:
         raise RequestError(
             f"inputs[0].shape: {len(items)} items, allowed are {MAX_EXPLAINED} in a request for "
@@ -90,8 +106,8 @@ def respond(
     labels: Sequence[str],
     probabilities_NK: NDArray[np.float32],
     explanations: Sequence[Explanation] = (),
-) -> bytes:
-    """The answer's JSON: the requested outputs, in the order asked for.
+) -> tuple[bytes, int | None]:
+    """The requested outputs, in the order asked for: the answer's bytes, and how many of them are JSON; None: all.
 
     Args:
         labels: one per item, the class of the largest probability.
@@ -110,8 +126,18 @@ def respond(
     answer: dict[str, Any] = {"model_name": model, "model_version": version}
     if request.id is not None:
         answer["id"] = request.id
+    behind = [_behind(tensors[name]) for name in request.outputs if name in request.binary]
     answer["outputs"] = [{"name": name, **tensors[name]} for name in request.outputs]
-    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+    header = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+    return (b"".join([header, *behind]), len(header)) if behind else (header, None)
+
+
+def _behind(tensor: dict[str, Any]) -> bytes:
+    """Take the values out of a tensor's JSON: the bytes that stand behind it instead."""
+    data = tensor.pop("data")
+    values = binary.pack_strings(data) if tensor["datatype"] == "BYTES" else data.astype("<f4").tobytes()
+    tensor["parameters"] = {binary.SIZE: len(values)}
+    return values
 
 
 def _floats(values: NDArray[np.float32]) -> dict[str, Any]:
@@ -122,7 +148,7 @@ def _strings(shape: list[int], values: list[str]) -> dict[str, Any]:
     return {"shape": shape, "datatype": "BYTES", "data": values}
 
 
-def _items(inputs: Any, input_name: str) -> Sequence[Raw]:
+def _items(inputs: Any, input_name: str, behind: memoryview | None) -> Sequence[Raw]:
     if not isinstance(inputs, list) or not inputs:
         raise RequestError(f"inputs: must be a list with one tensor, '{input_name}', got {_kind(inputs)}")
     names = [_tensor_name(tensor, f"inputs[{i}]") for i, tensor in enumerate(inputs)]
@@ -135,16 +161,27 @@ def _items(inputs: Any, input_name: str) -> Sequence[Raw]:
     shape, data, datatype = tensor.get("shape"), tensor.get("data"), tensor.get("datatype")
     if not isinstance(shape, list) or not shape or not all(type(n) is int and n >= 0 for n in shape):
         raise RequestError(f"{where}.shape: must be a list of whole numbers >= 0, got {_short(shape)}")
-    if not isinstance(data, list):
-        raise RequestError(f"{where}.data: must be a list, got {_kind(data)}; tensors behind the JSON are not supported")
+    parameters = _parameters(tensor, f"{where}.parameters")
+    if (size := parameters.get(binary.SIZE)) is not None:
+        _check_behind(size, data, behind, where)
+    elif behind:
+        raise RequestError(f"{where}.parameters.{binary.SIZE}: is not there, but {len(behind)} bytes are behind the JSON")
+    elif not isinstance(data, list):
+        raise RequestError(f"{where}.data: must be a list, got {_kind(data)}")
     if shape[0] > MAX_ITEMS:
         raise RequestError(f"{where}.shape: {shape[0]} items, allowed are {MAX_ITEMS} in one request; send several")
     if datatype == "BYTES":
         _check_shape(shape, "[N]", ok=len(shape) == 1, where=where)
-        return _byte_items(data, shape[0], input_name, _parameters(tensor, f"{where}.parameters"), where)
+        if size is not None:
+            return binary.unpack_strings(cast("memoryview", behind), shape[0], where)
+        return _byte_items(data, shape[0], input_name, parameters, where)
     if datatype == "UINT8" and input_name == "image":
         _check_shape(shape, "[N, H, W, C] with C 1 or 3", ok=len(shape) == 4 and shape[3] in (1, 3), where=where)
-        return cast("Sequence[Raw]", _pixels(data, shape, where))
+        if size is not None and size != prod(shape):
+            raise RequestError(f"{where}.parameters.{binary.SIZE}: {size} bytes, but shape {_short(shape)} says {prod(shape)}")
+        _check_pixels(shape, where)
+        pixels = np.frombuffer(cast("memoryview", behind), np.uint8).reshape(shape) if size is not None else None
+        return cast("Sequence[Raw]", _pixels(data, shape, where) if pixels is None else pixels)
     allowed = "BYTES [N] or UINT8 [N, H, W, C]" if input_name == "image" else "BYTES [N]"
     raise RequestError(f"{where}.datatype: got {_short(datatype)}, allowed for '{input_name}': {allowed}")
 
@@ -188,11 +225,31 @@ def _byte_items(
     return decoded
 
 
-def _pixels(data: list[Any], shape: list[int], where: str) -> NDArray[np.uint8]:
+def _check_behind(size: Any, data: Any, behind: memoryview | None, where: str) -> None:
+    """A tensor whose values stand behind the JSON, all of them, and nowhere else."""
+    if behind is None:
+        raise RequestError(f"{where}.parameters.{binary.SIZE}: needs the header {binary.HEADER}, the length of the JSON")
+    if data is not None:
+        raise RequestError(f"{where}.data: is there as well as {binary.SIZE}; send the values once")
+    if type(size) is not int or size != len(behind):
+        raise RequestError(f"{where}.parameters.{binary.SIZE}: got {_short(size)}, {len(behind)} bytes are behind the JSON")
+
+
+def _flag(parameters: Mapping[str, Any], name: str, where: str, *, default: bool) -> bool:
+    value = parameters.get(name, default)
+    if type(value) is not bool:
+        raise RequestError(f"{where}.{name}: must be true or false, got {_short(value)}")
+    return value
+
+
+def _check_pixels(shape: list[int], where: str) -> None:
     if prod(shape[1:]) > MAX_PIXELS * 3:
         raise RequestError(
             f"{where}.shape: {shape[2]}x{shape[1]} px is above the limit of {MAX_PIXELS // 1_000_000} megapixels"
         )
+
+
+def _pixels(data: list[Any], shape: list[int], where: str) -> NDArray[np.uint8]:
     nested = isinstance(data[0], list) if data else False
     if len(data) != (shape[0] if nested else prod(shape)):
         raise RequestError(f"{where}.data: {len(data)} entries, but shape {_short(shape)} says {prod(shape)} values")

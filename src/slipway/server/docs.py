@@ -47,7 +47,7 @@ _MODEL = {
     ],
 }
 _ANSWERS: Mapping[str, Any] = {
-    "/v2": {"name": "slipway", "version": "0.1.0", "extensions": []},
+    "/v2": {"name": "slipway", "version": "0.1.0", "extensions": ["binary_tensor_data"]},
     "/live": {"live": True},
     "/health/ready": {"ready": True},
     "/v2/models": {"models": ["cv-digits"]},

@@ -100,8 +100,8 @@ class People:
         predict.__name__, predict.__doc__ = plain.name, plain.about
         return predict
 
-    def _answer(self, plain: Plain, call: Call, body: bytes, content_type: str) -> bytes:
-        """In a worker thread: bytes to bytes."""
+    def _answer(self, plain: Plain, call: Call, body: bytes, content_type: str) -> Response:
+        """In a worker thread."""
         with call.timed("parse"):
             fields = fields_of(body, content_type)
             call.model = self._model(plain, fields)
@@ -112,7 +112,7 @@ class People:
             answer = plain.answer(call.model.bundle.labels, probabilities_1K[0])
             content = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
         self._v2.observe(call, labels, probabilities_1K)
-        return content
+        return Response(content, media_type="application/json")
 
     def _model(self, plain: Plain, fields: Fields) -> ServedModel:
         ready = {m.name: m.bundle.family for m in self._v2.models.values() if m.bundle is not None}

@@ -18,7 +18,7 @@ import slipway
 from slipway.errors import NotFoundError, UserError, unknown
 from slipway.explain.explanation import Explanation
 from slipway.monitor.metrics import UNKNOWN, Metrics
-from slipway.server import codec
+from slipway.server import binary, codec
 from slipway.server.models import ServedModel
 
 log = logging.getLogger("slipway.server")
@@ -76,8 +76,8 @@ class V2:
         self.models, self.metrics, self.pool, self.draining = models, metrics, pool, draining
 
     async def server(self, _request: Request) -> Response:
-        """Name and version of the server; no optional extension is implemented."""
-        return json_response({"name": "slipway", "version": slipway.__version__, "extensions": []})
+        """Name and version of the server, and the protocol's extensions that it speaks."""
+        return json_response({"name": "slipway", "version": slipway.__version__, "extensions": [binary.EXTENSION]})
 
     async def live(self, _request: Request) -> Response:
         """The process runs and its event loop turns."""
@@ -105,16 +105,19 @@ class V2:
     async def infer(self, request: Request) -> Response:
         """Answer the items of one request."""
         call = Call(PROTOCOL, self.models.get(request.path_params["model"]))
-        return await self.answered(request, call, lambda: self._loaded(request), self._answer)
+        header = request.headers.get(binary.HEADER)
+        return await self.answered(
+            request, call, lambda: self._loaded(request), lambda call, body: self._answer(call, body, header)
+        )
 
     async def answered(
-        self, request: Request, call: "Call", check: Callable[[], Any], answer: Callable[["Call", bytes], bytes]
+        self, request: Request, call: "Call", check: Callable[[], Any], answer: Callable[["Call", bytes], Response]
     ) -> Response:
         """A request that a model answers, from its body to its answer: counted and timed; an error is one line of JSON.
 
         Args:
             check: looks at what is known before the body is read.
-            answer: body to body, in a worker thread; sets `call.model` where the path did not say it.
+            answer: body to response, in a worker thread; sets `call.model` where the path did not say it.
         """
         in_flight = self.metrics.in_flight.labels(*call.labels)
         in_flight.inc()
@@ -123,9 +126,9 @@ class V2:
             check()
             body = await body_of(request)
             call.submitted = time.perf_counter()
-            content = await asyncio.get_running_loop().run_in_executor(self.pool, answer, call, body)
+            response = await asyncio.get_running_loop().run_in_executor(self.pool, answer, call, body)
             status = 200
-            return Response(content, media_type="application/json")
+            return response
         except UserError as exc:
             status = status_of(exc)
             return json_response({"error": str(exc)}, status)
@@ -152,12 +155,12 @@ class V2:
             self.metrics.observe_phase(name, version, phase, seconds)
         self.metrics.observe_answers(name, version, labels, probabilities_NK.max(axis=1).tolist())
 
-    def _answer(self, call: "Call", body: bytes) -> bytes:
-        """In a worker thread: bytes to bytes."""
+    def _answer(self, call: "Call", body: bytes, header: str | None) -> Response:
+        """In a worker thread; `header`: of binary tensors."""
         model = call.model
         assert model is not None and model.bundle is not None, "checked by _loaded"  # noqa: PT018
         with call.timed("parse"):
-            request = codec.parse(body, model.bundle.preprocess.input_name)
+            request = codec.parse(body, model.bundle.preprocess.input_name, header=header)
         explanations: Sequence[Explanation] = ()
         if request.explained:
             with call.timed("explain"):
@@ -165,7 +168,7 @@ class V2:
         else:
             labels, probabilities_NK = model.predict(request.items, call.add)
         with call.timed("postprocess"):
-            answer = codec.respond(
+            content, json_length = codec.respond(
                 request,
                 model=model.name,
                 version=model.version,
@@ -174,7 +177,9 @@ class V2:
                 explanations=explanations,
             )
         self.observe(call, labels, probabilities_NK)
-        return answer
+        if json_length is None:
+            return Response(content, media_type="application/json")
+        return Response(content, media_type="application/octet-stream", headers={binary.HEADER: str(json_length)})
 
     def _find(self, request: Request) -> ServedModel:
         name, version = request.path_params["model"], request.path_params.get("version")
@@ -194,8 +199,6 @@ class V2:
 
 async def body_of(request: Request) -> bytes:
     """The request's body, at most MAX_BODY_BYTES; what is above that is thrown away unread."""
-    if "inference-header-content-length" in request.headers:
-        raise HTTPException(415, "binary tensor data is not supported; send JSON, images as base64 strings in BYTES tensors")
     encoding = request.headers.get("content-encoding", "identity")
     if encoding != "identity":
         raise HTTPException(415, f"content-encoding '{encoding[:40]}' is not supported; send the JSON as it is")

@@ -14,8 +14,9 @@ from tests.helpers.servers import running
 pytestmark = pytest.mark.integration
 
 
+@pytest.mark.parametrize("as_bytes", [False, True], ids=["json", "binary"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_kserves_own_client_gets_the_answers_of_bundle_predict(releases, family):
+def test_kserves_own_client_gets_the_answers_of_bundle_predict(releases, family, as_bytes):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of kserve's own imports
         from kserve import InferenceRESTClient, InferInput, InferRequest, RESTConfig
@@ -32,8 +33,11 @@ def test_kserves_own_client_gets_the_answers_of_bundle_predict(releases, family)
             assert await client.is_server_live(url)
             assert await client.is_server_ready(url)
             assert await client.is_model_ready(url, "tiny")
-            tensor = InferInput(name, [4], "BYTES", data=data)
-            request = InferRequest("tiny", [tensor], request_id="abc", request_outputs=[RequestedOutput("probabilities")])
+            tensor = InferInput(name, [4], "BYTES", data=None if as_bytes else data)
+            if as_bytes:
+                tensor.set_data_from_numpy(np.array(items, dtype=np.object_), binary_data=True)
+            output = RequestedOutput("probabilities", {"binary_data": as_bytes})
+            request = InferRequest("tiny", [tensor], request_id="abc", request_outputs=[output])
             return await client.infer(url, request, model_name="tiny")
         finally:
             await client.close()

@@ -84,7 +84,7 @@ def test_text_is_taken_as_it_stands_and_as_base64_when_the_client_says_so():
 def test_answer_keeps_every_bit_of_a_float32():
     probabilities = np.random.default_rng(0).random((3, 7), dtype=np.float32)
     request = codec.InferRequest("7", [b""] * 3, ("probabilities", "label"))
-    answer = json.loads(codec.respond(request, model="m", version="1", labels=["a"] * 3, probabilities_NK=probabilities))
+    answer = json.loads(codec.respond(request, model="m", version="1", labels=["a"] * 3, probabilities_NK=probabilities)[0])
     np.testing.assert_array_equal(np.array(answer["outputs"][0]["data"], np.float32).reshape(3, 7), probabilities)
     assert answer["id"] == "7"
     assert answer["outputs"][0]["shape"] == [3, 7]
@@ -93,7 +93,7 @@ def test_answer_keeps_every_bit_of_a_float32():
 def test_request_without_id_is_answered_without_id():
     request = codec.InferRequest(None, [b""], ("label",))
     answer = json.loads(
-        codec.respond(request, model="m", version="1", labels=["a"], probabilities_NK=np.ones((1, 1), np.float32))
+        codec.respond(request, model="m", version="1", labels=["a"], probabilities_NK=np.ones((1, 1), np.float32))[0]
     )
     assert "id" not in answer
     assert [output["name"] for output in answer["outputs"]] == ["label"]

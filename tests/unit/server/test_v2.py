@@ -195,11 +195,10 @@ def test_body_above_the_limit_is_refused(client):
     assert "64 MB" in refused.json()["error"]
 
 
-@pytest.mark.parametrize(("header", "word"), [("Content-Encoding", "gzip"), ("Inference-Header-Content-Length", "binary")])
-def test_encodings_that_are_not_implemented_are_refused_by_name(client, header, word):
-    refused = client.post("/v2/models/cv-tiny/infer", content=b"{}", headers={header: "gzip"})
+def test_encodings_that_are_not_implemented_are_refused_by_name(client):
+    refused = client.post("/v2/models/cv-tiny/infer", content=b"{}", headers={"Content-Encoding": "gzip"})
     assert refused.status_code == 415
-    assert word in refused.json()["error"]
+    assert "gzip" in refused.json()["error"]
 
 
 def test_nothing_is_ready_before_the_models_are_loaded(releases):
