@@ -1,4 +1,4 @@
-"""The ASGI application: v2 routes, plain ones for people, metrics, documentation."""
+"""The ASGI application: v2 and v1 routes, plain ones for people, metrics, documentation."""
 
 import asyncio
 import logging
@@ -19,6 +19,7 @@ from slipway.monitor.metrics import Metrics
 from slipway.server import docs
 from slipway.server.models import ServedModel
 from slipway.server.people import PLAIN, People
+from slipway.server.v1 import PREDICT, V1
 from slipway.server.v2 import V2, json_response, status_of
 
 log = logging.getLogger("slipway.server")
@@ -72,7 +73,7 @@ def create_app(
     app = FastAPI(title="Slipway model server", version=slipway.__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.models, app.state.metrics = by_name, metrics
     v2 = V2(by_name, metrics=metrics, pool=pool, draining=draining)
-    people = People(v2)
+    v1, people = V1(v2), People(v2)
 
     async def exposition(_request: Request) -> Response:
         """The metrics, in Prometheus' text format."""
@@ -94,6 +95,9 @@ def create_app(
         "/v2/models/{model}/versions/{version}": ("GET", v2.metadata),
         "/v2/models/{model}/versions/{version}/ready": ("GET", v2.model_ready),
         "/v2/models/{model}/versions/{version}/infer": ("POST", v2.infer),
+        "/v1/models": ("GET", v1.list_v1_models),
+        "/v1/models/{model}": ("GET", v1.status),
+        PREDICT: ("POST", v1.predict_instances),
         "/health": ("GET", people.health),
         **{path: ("POST", people.route(plain)) for path, plain in PLAIN.items()},
         "/metrics": ("GET", exposition),

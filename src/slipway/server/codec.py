@@ -75,10 +75,10 @@ def parse(body: bytes, input_name: str, *, header: str | None = None) -> InferRe
     except orjson.JSONDecodeError as exc:
         raise RequestError(f"body: not JSON ({exc}); {len(body)} bytes") from exc
     if not isinstance(request, dict):
-        raise RequestError(f"body: must be a JSON object, got {_kind(request)}")
+        raise RequestError(f"body: must be a JSON object, got {kind(request)}")
     request_id = request.get("id")
     if request_id is not None and not isinstance(request_id, str):
-        raise RequestError(f"id: must be a string, got {_kind(request_id)}")
+        raise RequestError(f"id: must be a string, got {kind(request_id)}")
     parameters = _parameters(request, "parameters")
     behind = None if length is None else whole[length:]
     items, asked = _items(request.get("inputs"), input_name, behind), request.get("outputs")
@@ -150,7 +150,7 @@ def _strings(shape: list[int], values: list[str]) -> dict[str, Any]:
 
 def _items(inputs: Any, input_name: str, behind: memoryview | None) -> Sequence[Raw]:
     if not isinstance(inputs, list) or not inputs:
-        raise RequestError(f"inputs: must be a list with one tensor, '{input_name}', got {_kind(inputs)}")
+        raise RequestError(f"inputs: must be a list with one tensor, '{input_name}', got {kind(inputs)}")
     names = [_tensor_name(tensor, f"inputs[{i}]") for i, tensor in enumerate(inputs)]
     for i, name in enumerate(names):
         if name != input_name:
@@ -167,7 +167,7 @@ def _items(inputs: Any, input_name: str, behind: memoryview | None) -> Sequence[
     elif behind:
         raise RequestError(f"{where}.parameters.{binary.SIZE}: is not there, but {len(behind)} bytes are behind the JSON")
     elif not isinstance(data, list):
-        raise RequestError(f"{where}.data: must be a list, got {_kind(data)}")
+        raise RequestError(f"{where}.data: must be a list, got {kind(data)}")
     if shape[0] > MAX_ITEMS:
         raise RequestError(f"{where}.shape: {shape[0]} items, allowed are {MAX_ITEMS} in one request; send several")
     if datatype == "BYTES":
@@ -207,22 +207,14 @@ def _byte_items(
         raise RequestError(f"{where}.data: {len(data)} items, but shape says {num_items}")
     for i, item in enumerate(data):
         if not isinstance(item, str):
-            raise RequestError(f"{where}.data[{i}]: must be a string, got {_kind(item)}")
+            raise RequestError(f"{where}.data[{i}]: must be a string, got {kind(item)}")
     allowed = CONTENT_TYPES[input_name]
     content_type = parameters.get("content_type", allowed[0])
     if content_type not in allowed:
         raise RequestError(f"{where}.parameters.content_type: got {_short(content_type)}, allowed: {', '.join(allowed)}")
     if content_type == "str":
         return data
-    decoded = []
-    for i, item in enumerate(data):
-        try:
-            decoded.append(binascii.a2b_base64(item, strict_mode=True))
-        except ValueError as exc:  # binascii.Error, or text that is not ASCII
-            raise RequestError(
-                f"{where}.data[{i}]: not base64 ({exc}); the bytes of the file belong there, base64-encoded"
-            ) from exc
-    return decoded
+    return [from_base64(item, f"{where}.data[{i}]") for i, item in enumerate(data)]
 
 
 def _check_behind(size: Any, data: Any, behind: memoryview | None, where: str) -> None:
@@ -249,6 +241,14 @@ def _check_pixels(shape: list[int], where: str) -> None:
         )
 
 
+def from_base64(text: str, where: str) -> bytes:
+    """The bytes of a file. Raises: RequestError: not base64; the message starts with `where`."""
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError as exc:  # binascii.Error, or text that is not ASCII
+        raise RequestError(f"{where}: not base64 ({exc}); the bytes of the file belong there, base64-encoded") from exc
+
+
 def _pixels(data: list[Any], shape: list[int], where: str) -> NDArray[np.uint8]:
     nested = isinstance(data[0], list) if data else False
     if len(data) != (shape[0] if nested else prod(shape)):
@@ -256,14 +256,19 @@ def _pixels(data: list[Any], shape: list[int], where: str) -> NDArray[np.uint8]:
     step = 1 if nested else SLICE
     parts = []
     for start in range(0, len(data), step):
-        part = _uint8(data[start : start + step], f"{where}.data", start)
+        part = uint8(data[start : start + step], f"{where}.data", start)
         if nested and list(part.shape[1:]) != shape[1:]:
             raise RequestError(f"{where}.data[{start}]: has shape {list(part.shape[1:])}, but shape says {shape[1:]}")
         parts.append(part)
     return np.concatenate(parts).reshape(shape)
 
 
-def _uint8(values: list[Any], where: str, offset: int) -> NDArray[np.uint8]:
+def uint8(values: list[Any], where: str, offset: int = 0) -> NDArray[np.uint8]:
+    """A list, flat or nested evenly, of whole numbers of 0 to 255. Raises: RequestError: it is none.
+
+    Args:
+        offset: position of the first value, for messages, which start with `where`.
+    """
     try:
         array = np.asarray(values)
     except (ValueError, OverflowError, TypeError) as exc:
@@ -281,7 +286,7 @@ def _outputs(outputs: Any, input_name: str) -> tuple[str, ...]:
     if outputs is None or outputs == []:
         return OUTPUTS
     if not isinstance(outputs, list):
-        raise RequestError(f"outputs: must be a list, got {_kind(outputs)}")
+        raise RequestError(f"outputs: must be a list, got {kind(outputs)}")
     names = [_tensor_name(output, f"outputs[{i}]") for i, output in enumerate(outputs)]
     for i, name in enumerate(names):
         if name not in (allowed := (*OUTPUTS, *EXPLAINED[input_name])):
@@ -296,11 +301,12 @@ def _parameters(holder: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     if parameters is None:
         return {}
     if not isinstance(parameters, dict):
-        raise RequestError(f"{where}: must be an object, got {_kind(parameters)}")
+        raise RequestError(f"{where}: must be an object, got {kind(parameters)}")
     return parameters
 
 
-def _kind(value: Any) -> str:
+def kind(value: Any) -> str:
+    """What a JSON value is, for people."""
     if value is None:
         return "nothing"
     names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", int: "a number", float: "a number"}

@@ -31,6 +31,7 @@ REQUESTS: Mapping[str, Any] = {
 }
 """Request bodies by what they send."""
 PLAIN_REQUESTS: Mapping[str, Any] = {
+    ":predict": {"instances": [{"b64": _PNG}]},
     "/predict": {"image_base64": _PNG},
     "/predict_defect_image": {"image_base64": _PNG, "model": "defect-neu-cls"},
     "/predict_text": {"text": "a fine film"},
@@ -53,6 +54,9 @@ _ANSWERS: Mapping[str, Any] = {
     "/v2/models": {"models": ["cv-digits"]},
     "/ready": {"name": "cv-digits", "ready": True},
     "/health": {"status": "ok"},
+    "/v1/models": {"models": ["cv-digits"]},
+    "/v1/models/{model}": {"name": "cv-digits", "ready": True},
+    ":predict": {"predictions": [{"probabilities": [0.9, 0.1], "label": "0"}]},
     "/predict": {"class_index": 0, "class_name": "0", "confidence": 0.9, "probabilities": [0.9, 0.1]},
     "/predict_defect_image": {"prediction": "scratches", "probabilities": {"crazing": 0.1, "scratches": 0.9}},
     "/predict_text": {"label": "positive", "score": 0.9, "probs": {"negative": 0.1, "positive": 0.9}},

@@ -94,20 +94,20 @@ class V2:
 
     async def model_ready(self, request: Request) -> Response:
         """The same for one model."""
-        model = self._find(request)
+        model = self.find(request)
         ready = model.bundle is not None and not self.draining()
         return json_response({"name": model.name, "ready": ready}, 200 if ready else 503)
 
     async def metadata(self, request: Request) -> Response:
         """Inputs, outputs and, beside `probabilities`, the order of the classes."""
-        return json_response(self._loaded(request).metadata())
+        return json_response(self.loaded(request).metadata())
 
     async def infer(self, request: Request) -> Response:
         """Answer the items of one request."""
         call = Call(PROTOCOL, self.models.get(request.path_params["model"]))
         header = request.headers.get(binary.HEADER)
         return await self.answered(
-            request, call, lambda: self._loaded(request), lambda call, body: self._answer(call, body, header)
+            request, call, lambda: self.loaded(request), lambda call, body: self._answer(call, body, header)
         )
 
     async def answered(
@@ -158,7 +158,7 @@ class V2:
     def _answer(self, call: "Call", body: bytes, header: str | None) -> Response:
         """In a worker thread; `header`: of binary tensors."""
         model = call.model
-        assert model is not None and model.bundle is not None, "checked by _loaded"  # noqa: PT018
+        assert model is not None and model.bundle is not None, "checked by loaded"  # noqa: PT018
         with call.timed("parse"):
             request = codec.parse(body, model.bundle.preprocess.input_name, header=header)
         explanations: Sequence[Explanation] = ()
@@ -181,7 +181,8 @@ class V2:
             return Response(content, media_type="application/json")
         return Response(content, media_type="application/octet-stream", headers={binary.HEADER: str(json_length)})
 
-    def _find(self, request: Request) -> ServedModel:
+    def find(self, request: Request) -> ServedModel:
+        """The model that the path names. Raises: NotFoundError: none of that name or version."""
         name, version = request.path_params["model"], request.path_params.get("version")
         if name not in self.models:
             raise NotFoundError(unknown("model", name[:80], self.models))
@@ -190,8 +191,9 @@ class V2:
             raise NotFoundError(unknown(f"version of model '{name}'", version[:80], [model.version]))
         return model
 
-    def _loaded(self, request: Request) -> ServedModel:
-        model = self._find(request)
+    def loaded(self, request: Request) -> ServedModel:
+        """The same, ready. Raises: NotFoundError; HTTPException 503: it is being loaded."""
+        model = self.find(request)
         if model.bundle is None:
             raise HTTPException(503, f"model '{model.name}' is being loaded; ask /v2/models/{model.name}/ready")
         return model
