@@ -50,9 +50,7 @@ def of_images(
         ranked: list[str] = []
         while -found["difference"] > max_drop and len(floats) < len(names):
             if not ranked:
-                say(
-                    f"int8: accuracy {found['accuracy']:.4f} on validation; ranks {len(names)} layers, each by a graph of its own"
-                )
+                say(f"int8: accuracy {found['accuracy']:.4f} on validation; ranks {len(names)} layers by graphs of their own")
                 ranked = _by_cost(ready, folder, dataset, method, judged)
             floats = ranked[: max(1, 2 * len(floats))]
             quantize.static(ready, target, calibration, method=method, floats=floats)
