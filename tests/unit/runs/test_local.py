@@ -136,7 +136,7 @@ def test_steps_end_with_the_run_however_it_ends(tmp_path, sign):
         wait_for(pid_file.is_file)
         step = int(pid_file.read_text())
         parent.send_signal(sign)
-        assert parent.wait(20) != 0
+        assert parent.wait(60) != 0
         wait_for(lambda: not alive(step))
     finally:
         parent.kill()
