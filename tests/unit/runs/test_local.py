@@ -127,7 +127,8 @@ def sleepy(pid_file: str):
 def test_steps_end_with_the_run_however_it_ends(tmp_path, sign):
     pipeline, pid_file = pipelines.compiled(sleepy, tmp_path), tmp_path / "pid"
     code = (
-        "from pathlib import Path; from slipway import settings; from slipway.runs import local\n"
+        "import signal; from pathlib import Path; from slipway import settings; from slipway.runs import local\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job starts with it ignored
         f"local.run('x', {{'pid_file': {str(pid_file)!r}}}, run_id='x-1', settings=settings.load(),"
         f" pipeline=Path({str(pipeline)!r}))"
     )
@@ -136,7 +137,7 @@ def test_steps_end_with_the_run_however_it_ends(tmp_path, sign):
         wait_for(pid_file.is_file)
         step = int(pid_file.read_text())
         parent.send_signal(sign)
-        assert parent.wait(60) != 0
+        assert parent.wait(20) != 0
         wait_for(lambda: not alive(step))
     finally:
         parent.kill()
