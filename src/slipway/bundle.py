@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slipway.engines import Feeds, Session, open_session
+from slipway.engines import Feeds, Session, open_session, parts
 from slipway.errors import BundleError, DataError, unknown
 from slipway.preprocess import Preprocess, Raw, restore
 from slipway.store import files
@@ -41,7 +41,8 @@ SELFTEST = "selftest.npz"
 BATCH = 64
 """Items a call of the engine takes in `predict`; larger batches gained nothing on CPUs and cost memory."""
 SELFTEST_TOLERANCES = {"fp32": 1e-3, "bf16": 0.03, "int8": 0.03}
-"""Largest difference of a probability between the exporting machine and this one, by precision."""
+"""Largest difference of a probability between the exporting machine and this one, by precision. Those of bf16 and int8 are
+chosen, not measured: no two kinds of processor were at hand for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ def save(
         (scratch / "variants").mkdir()
         entries = {}
         for name, source in variants.items():
-            engine, _, precision = name.rpartition("-")
+            engine, precision = parts(name)
             entries[name] = {"file": f"variants/{name}.onnx", "engine": engine, "precision": precision}
             shutil.copyfile(source, scratch / f"variants/{name}.onnx")
         state = preprocess.save(scratch)
@@ -183,7 +184,7 @@ def with_variants(bundle: Bundle, target: Path, variants: Mapping[str, tuple[Pat
     with files.atomic_dir(target) as scratch:
         shutil.copytree(bundle.path, scratch, dirs_exist_ok=True, ignore=shutil.ignore_patterns(files.MANIFEST, RELEASE))
         for name, (source, about) in variants.items():
-            engine, _, precision = name.rpartition("-")
+            engine, precision = parts(name)
             file = entries[source]["file"] if isinstance(source, str) else f"variants/{name}.onnx"
             entries[name] = {"file": file, "engine": engine, "precision": precision, **about}
             if isinstance(source, Path):

@@ -59,6 +59,12 @@ def open_session(model: Path, *, engine: str = "onnxruntime", precision: str = "
     return ENGINES[engine].open(model, precision, threads)
 
 
+def parts(variant: str) -> tuple[str, str]:
+    """Engine and precision of a variant's name, `<engine>-<precision>`."""
+    engine, _, precision = variant.rpartition("-")
+    return engine, precision
+
+
 def runs_here(engine: str, precision: str) -> bool:
     """Whether this machine can run graphs by an engine in a precision of ENGINES."""
     return ENGINES[engine].runs(precision)

@@ -30,7 +30,8 @@ def of_images(
 
     Args:
         max_drop: of accuracy on validation, a share.
-    Returns: the graph, and {method, floats: names of layers left in float, layers: their number in all}.
+    Returns: the graph, and {method, floats: names of layers left in float, layers: their number in all, validation: what the
+        judge says of it}.
     Raises: DataError: too few training items.
     """
     calibration = _training_batches(dataset, CALIBRATION_ITEMS)
@@ -56,13 +57,15 @@ def of_images(
             quantize.static(ready, target, calibration, method=method, floats=floats)
             found = judged(target)
             say(f"int8, {len(floats)} of {len(names)} layers in float: accuracy {found['accuracy']:.4f} on validation")
-    return target, {"method": method, "floats": floats, "layers": len(names)}
+    return target, {"method": method, "floats": floats, "layers": len(names), "validation": found}
 
 
-def of_encoder(source: Path, folder: Path) -> tuple[Path, dict[str, Any]]:
-    """The INT8 graph of an encoder's fp32 graph, in `folder`, and how it was made."""
-    quantize.dynamic(source, folder / "dynamic.onnx")
-    return folder / "dynamic.onnx", {"method": "dynamic", "floats": []}
+def of_encoder(source: Path, folder: Path, judge: Judge, *, threads: int) -> tuple[Path, dict[str, Any]]:
+    """The INT8 graph of an encoder's fp32 graph, in `folder`, and how it was made: as of images, without layers."""
+    target = folder / "dynamic.onnx"
+    quantize.dynamic(source, target)
+    found = judge(open_session(target, precision="int8", threads=threads))
+    return target, {"method": "dynamic", "floats": [], "validation": found}
 
 
 def _by_cost(ready: Path, folder: Path, dataset: Dataset, method: str, judged: Callable[[Path], dict[str, Any]]) -> list[str]:

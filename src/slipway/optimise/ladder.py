@@ -19,7 +19,7 @@ from slipway import bundle as bundles
 from slipway import provenance
 from slipway.bundle import BASE, Bundle
 from slipway.data.dataset import Dataset
-from slipway.engines import open_session, runs_here
+from slipway.engines import open_session, parts, runs_here
 from slipway.errors import ConfigError, unknown
 from slipway.evaluation import variants
 from slipway.evaluation.report.pictures import ladder as draw
@@ -55,7 +55,7 @@ def wanted(names: str) -> list[str]:
     """
     asked = [name for part in names.split(",") if (name := part.strip())]
     if asked == [ALL]:
-        return [name for name in RUNGS if runs_here(*_parts(name))]
+        return [name for name in RUNGS if runs_here(*parts(name))]
     for name in asked:
         if name not in RUNGS:
             raise ConfigError(unknown("variant", name, [*RUNGS, ALL]))
@@ -104,19 +104,19 @@ def add_variants(
     made: dict[str, tuple[Path | str, dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory(prefix="slipway-optimise-") as scratch:
         for name in [BASE, *names] if teacher else names:
-            about: dict[str, Any] = {}
-            file = RUNGS.get(name, BASE)
-            if name == INT8 and (reason := _no_int8(base, dataset)):
-                say(f"{name}: left out; {reason}")
-                continue
             if name == INT8:
+                if reason := _no_int8(base, dataset):
+                    say(f"{name}: left out; {reason}")
+                    continue
                 graphs[name], about = _int8(base, dataset, Path(scratch), judge, max_drop, threads, say)
-            elif file not in graphs:
-                continue  # said already
-            engine, precision = _parts(name)
-            found = judge(open_session(graphs[file], engine=engine, precision=precision, threads=threads))
-            say(f"{name}: {told(found, max_drop)}")
-            made[name] = (graphs[name] if name == INT8 else file, about | {"validation": found})
+                made[name] = graphs[name], about
+            elif (file := RUNGS.get(name, BASE)) in graphs:  # else its file was left out, which was said
+                engine, precision = parts(name)
+                session = open_session(graphs[file], engine=engine, precision=precision, threads=threads)
+                made[name] = file, {"validation": judge(session)}
+            else:
+                continue
+            say(f"{name}: {told(made[name][1]['validation'], max_drop)}")
         bundles.with_variants(base, out, made)
 
 
@@ -170,12 +170,6 @@ def optimise(
     return result
 
 
-def _parts(name: str) -> tuple[str, str]:
-    """Engine and precision."""
-    engine, _, precision = name.rpartition("-")
-    return engine, precision
-
-
 def _int8(
     base: Bundle,
     dataset: Dataset,
@@ -188,7 +182,7 @@ def _int8(
     source = base.path / base.meta["variants"][BASE]["file"]
     if base.preprocess.input_name == "image":
         return int8.of_images(source, dataset, scratch, judge, max_drop=max_drop, threads=threads, say=say)
-    return int8.of_encoder(source, scratch)
+    return int8.of_encoder(source, scratch, judge, threads=threads)
 
 
 def _no_int8(base: Bundle, dataset: Dataset) -> str:

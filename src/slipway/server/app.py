@@ -73,7 +73,7 @@ def create_app(
     app = FastAPI(title="Slipway model server", version=slipway.__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.models, app.state.metrics = by_name, metrics
     v2 = V2(by_name, metrics=metrics, pool=pool, draining=draining)
-    v1, people = V1(v2), People(v2)
+    people = People(v2)
 
     async def exposition(_request: Request) -> Response:
         """The metrics, in Prometheus' text format."""
@@ -95,11 +95,11 @@ def create_app(
         "/v2/models/{model}/versions/{version}": ("GET", v2.metadata),
         "/v2/models/{model}/versions/{version}/ready": ("GET", v2.model_ready),
         "/v2/models/{model}/versions/{version}/infer": ("POST", v2.infer),
-        "/v1/models": ("GET", v1.list_v1_models),
-        "/v1/models/{model}": ("GET", v1.status),
-        PREDICT: ("POST", v1.predict_instances),
+        "/v1/models": ("GET", v2.list_models),
+        "/v1/models/{model}": ("GET", v2.model_ready),
+        PREDICT: ("POST", V1(v2).predict_instances),
         "/health": ("GET", people.health),
-        **{path: ("POST", people.route(plain)) for path, plain in PLAIN.items()},
+        **{path: ("POST", people.route(path)) for path in PLAIN},
         "/metrics": ("GET", exposition),
         "/docs": ("GET", documentation),
     }
@@ -109,7 +109,7 @@ def create_app(
             handler,
             methods=[method],
             response_model=None,
-            operation_id=f"{handler.__name__}{'_of_version' if 'version' in path else ''}",
+            operation_id=f"{handler.__name__}{'_of_version' if 'version' in path else '_v1' if path.startswith('/v1') else ''}",
             openapi_extra=docs.describe(path),
         )
         if path in PLAIN:  # old clients end it so

@@ -70,31 +70,32 @@ def parse(body: bytes, input_name: str, *, header: str | None = None) -> InferRe
     """
     length = binary.json_length(header, len(body))
     whole = memoryview(body)
-    try:
-        request = orjson.loads(whole[:length])
-    except orjson.JSONDecodeError as exc:
-        raise RequestError(f"body: not JSON ({exc}); {len(body)} bytes") from exc
-    if not isinstance(request, dict):
-        raise RequestError(f"body: must be a JSON object, got {kind(request)}")
+    request = json_object(whole[:length])
     request_id = request.get("id")
     if request_id is not None and not isinstance(request_id, str):
         raise RequestError(f"id: must be a string, got {kind(request_id)}")
     parameters = _parameters(request, "parameters")
     behind = None if length is None else whole[length:]
-    items, asked = _items(request.get("inputs"), input_name, behind), request.get("outputs")
-    outputs = _outputs(asked, input_name)
+    items = _items(request.get("inputs"), input_name, behind)
     everything = _flag(parameters, "binary_data_output", "parameters", default=False)
-    wanted = {
-        output["name"]: _flag(_parameters(output, where), "binary_data", where, default=everything)
-        for i, output in enumerate(asked or [{"name": name} for name in outputs])
-        for where in [f"outputs[{i}].parameters"]
-    }
-    found = InferRequest(request_id, items, outputs, frozenset(name for name, yes in wanted.items() if yes))
+    outputs = _outputs(request.get("outputs"), input_name, everything)
+    found = InferRequest(request_id, items, tuple(outputs), frozenset(name for name, yes in outputs.items() if yes))
     if found.explained and len(items) > MAX_EXPLAINED:
         raise RequestError(
             f"inputs[0].shape: {len(items)} items, allowed are {MAX_EXPLAINED} in a request for "
             f"{' or '.join(EXPLAINED[input_name])}; send several"
         )
+    return found
+
+
+def json_object(body: bytes | memoryview) -> dict[str, Any]:
+    """A body that is a JSON object. Raises: RequestError: it is none."""
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise RequestError(f"body: not JSON ({exc}); {len(body)} bytes") from exc
+    if not isinstance(found, dict):
+        raise RequestError(f"body: must be a JSON object, got {kind(found)}")
     return found
 
 
@@ -180,8 +181,9 @@ def _items(inputs: Any, input_name: str, behind: memoryview | None) -> Sequence[
         if size is not None and size != prod(shape):
             raise RequestError(f"{where}.parameters.{binary.SIZE}: {size} bytes, but shape {_short(shape)} says {prod(shape)}")
         _check_pixels(shape, where)
-        pixels = np.frombuffer(cast("memoryview", behind), np.uint8).reshape(shape) if size is not None else None
-        return cast("Sequence[Raw]", _pixels(data, shape, where) if pixels is None else pixels)
+        if size is None:
+            return cast("Sequence[Raw]", _pixels(data, shape, where))
+        return cast("Sequence[Raw]", np.frombuffer(cast("memoryview", behind), np.uint8).reshape(shape))
     allowed = "BYTES [N] or UINT8 [N, H, W, C]" if input_name == "image" else "BYTES [N]"
     raise RequestError(f"{where}.datatype: got {_short(datatype)}, allowed for '{input_name}': {allowed}")
 
@@ -282,18 +284,24 @@ def uint8(values: list[Any], where: str, offset: int = 0) -> NDArray[np.uint8]:
     return array.astype(np.uint8)
 
 
-def _outputs(outputs: Any, input_name: str) -> tuple[str, ...]:
+def _outputs(outputs: Any, input_name: str, everything: bool) -> dict[str, bool]:
+    """Names to answer, in order -> whether their values are wanted behind the JSON; `everything`: unless an output says so."""
     if outputs is None or outputs == []:
-        return OUTPUTS
+        return dict.fromkeys(OUTPUTS, everything)
     if not isinstance(outputs, list):
         raise RequestError(f"outputs: must be a list, got {kind(outputs)}")
-    names = [_tensor_name(output, f"outputs[{i}]") for i, output in enumerate(outputs)]
-    for i, name in enumerate(names):
+    found: dict[str, bool] = {}
+    for i, output in enumerate(outputs):
+        where = f"outputs[{i}]"
+        name = _tensor_name(output, where)
         if name not in (allowed := (*OUTPUTS, *EXPLAINED[input_name])):
-            raise RequestError(unknown(f"outputs[{i}].name", name[:80], allowed))
-        if name in names[:i]:
-            raise RequestError(f"outputs[{i}].name: '{name}' is there twice")
-    return tuple(names)
+            raise RequestError(unknown(f"{where}.name", name[:80], allowed))
+        if name in found:
+            raise RequestError(f"{where}.name: '{name}' is there twice")
+        found[name] = _flag(
+            _parameters(output, f"{where}.parameters"), "binary_data", f"{where}.parameters", default=everything
+        )
+    return found
 
 
 def _parameters(holder: Mapping[str, Any], where: str) -> Mapping[str, Any]:

@@ -30,7 +30,6 @@ class Plain:
     item: Callable[[Fields], Raw]
     answer: Callable[[Sequence[str], NDArray[np.float32]], dict[str, Any]]
     """(classes, their probabilities [K]) -> what is told."""
-    name: str
     about: str
 
 
@@ -66,9 +65,9 @@ def _labelled(labels: Sequence[str], p_K: NDArray[np.float32]) -> dict[str, Any]
 
 
 PLAIN: Mapping[str, Plain] = {
-    "/predict": Plain(("cv", "defect"), _image, _classified, "predict", "Classify one image."),
-    "/predict_defect_image": Plain(("defect",), _image, _inspected, "predict_defect_image", "Inspect one image."),
-    "/predict_text": Plain(("nlp",), _text, _labelled, "predict_text", "Classify one text."),
+    "/predict": Plain(("cv", "defect"), _image, _classified, "Classify one image."),
+    "/predict_defect_image": Plain(("defect",), _image, _inspected, "Inspect one image."),
+    "/predict_text": Plain(("nlp",), _text, _labelled, "Classify one text."),
 }
 """By path; each with a closing slash, too."""
 
@@ -82,11 +81,12 @@ class People:
 
     async def health(self, _request: Request) -> Response:
         """`ok` when every model is ready; 503 before, and once the server is stopping."""
-        ready = not self._v2.draining() and all(m.bundle is not None for m in self._v2.models.values())
+        ready = self._v2.all_ready()
         return json_response({"status": "ok" if ready else "not ready"}, 200 if ready else 503)
 
-    def route(self, plain: Plain) -> Callable[[Request], Any]:
-        """The handler of a route."""
+    def route(self, path: str) -> Callable[[Request], Any]:
+        """The handler of a route of PLAIN."""
+        plain = PLAIN[path]
 
         async def predict(request: Request) -> Response:
             content_type = request.headers.get("content-type", "")
@@ -94,7 +94,7 @@ class People:
                 request, Call(PROTOCOL), lambda: None, lambda call, body: self._answer(plain, call, body, content_type)
             )
 
-        predict.__name__, predict.__doc__ = plain.name, plain.about
+        predict.__name__, predict.__doc__ = path.strip("/"), plain.about
         return predict
 
     def _answer(self, plain: Plain, call: Call, body: bytes, content_type: str) -> Response:
@@ -114,13 +114,11 @@ class People:
     def _model(self, plain: Plain, fields: Fields) -> ServedModel:
         ready = {m.name: m.bundle.family for m in self._v2.models.values() if m.bundle is not None}
         fit = [name for family in plain.families for name, its in ready.items() if its == family]
-        wanted = fields.get("model", fit[0] if fit else "")
-        if wanted in fit and "run_id" not in fields:
+        wanted = fields.get("model", fields.get("run_id", fit[0] if fit else ""))
+        if wanted in fit:
             return self._v2.models[str(wanted)]
         if len(ready) < len(self._v2.models):
             raise HTTPException(503, "models are being loaded; ask /health")
-        if run := fields.get("run_id"):
-            raise NotFoundError(f"{unknown('model', str(run)[:80], fit)}; models are served by name, not by run_id")
         family = " or ".join(plain.families)
         if wanted:
             raise NotFoundError(unknown(f"model of family {family}", str(wanted)[:80], fit))
@@ -136,12 +134,7 @@ def fields_of(body: bytes, content_type: str) -> dict[str, str | bytes]:
     """
     if content_type.lower().startswith("multipart/form-data"):
         return _form(body, content_type)
-    try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError as exc:
-        raise RequestError(f"body: neither JSON ({exc}) nor multipart/form-data; {len(body)} bytes") from exc
-    if not isinstance(found, dict):
-        raise RequestError("body: must be a JSON object")
+    found = codec.json_object(body)
     for name, value in found.items():
         if value is not None and not isinstance(value, str):
             raise RequestError(f"{name[:80]}: must be a string")

@@ -9,28 +9,18 @@ from fastapi import Request, Response
 from slipway.errors import RequestError
 from slipway.preprocess import Raw
 from slipway.server import codec
-from slipway.server.v2 import V2, Call, json_response
+from slipway.server.v2 import V2, Call
 
 PROTOCOL = "rest_v1"
 PREDICT = "/v1/models/{model}:predict"
 
 
 class V1:
-    """The v1 routes over the models of the v2 ones."""
+    """The v1 route that answers; models are listed, and say whether they are ready, as by v2."""
 
     def __init__(self, v2: V2) -> None:
         """`v2`: whose way of a request these take, too."""
         self._v2 = v2
-
-    async def list_v1_models(self, _request: Request) -> Response:
-        """Names of the served models."""
-        return json_response({"models": sorted(self._v2.models)})
-
-    async def status(self, request: Request) -> Response:
-        """Whether a model is ready; 503 before."""
-        model = self._v2.find(request)
-        ready = model.bundle is not None and not self._v2.draining()
-        return json_response({"name": model.name, "ready": ready}, 200 if ready else 503)
 
     async def predict_instances(self, request: Request) -> Response:
         """Answer the instances of one request."""
@@ -57,11 +47,7 @@ def parse(body: bytes, input_name: str) -> Sequence[Raw]:
 
     Raises: RequestError: the body is no such request; the message names the instance.
     """
-    try:
-        request = orjson.loads(body)
-    except orjson.JSONDecodeError as exc:
-        raise RequestError(f"body: not JSON ({exc}); {len(body)} bytes") from exc
-    instances = request.get("instances") if isinstance(request, dict) else None
+    instances = codec.json_object(body).get("instances")
     if not isinstance(instances, list) or not instances:
         raise RequestError(f"instances: must be a list of at least one, got {codec.kind(instances)}")
     if len(instances) > codec.MAX_ITEMS:

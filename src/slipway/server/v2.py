@@ -85,8 +85,12 @@ class V2:
 
     async def ready(self, _request: Request) -> Response:
         """Every model's files are verified and its self-test holds; 503 before, and once the server is stopping."""
-        ready = not self.draining() and all(m.bundle is not None for m in self.models.values())
+        ready = self.all_ready()
         return json_response({"ready": ready}, 200 if ready else 503)
+
+    def all_ready(self) -> bool:
+        """Whether every model is, and the server is not stopping."""
+        return not self.draining() and all(m.bundle is not None for m in self.models.values())
 
     async def list_models(self, _request: Request) -> Response:
         """Names of the served models."""

@@ -71,7 +71,7 @@ def test_a_model_may_be_named(client):
 @pytest.mark.parametrize(
     ("path", "body", "status", "says"),
     [
-        ("/predict", b"{", 400, "neither JSON"),
+        ("/predict", b"{", 400, "body: not JSON"),
         ("/predict", b"[]", 400, "must be a JSON object"),
         ("/predict", b"{}", 400, "needs `image_base64`"),
         ("/predict", b'{"image_base64": 3}', 400, "image_base64: must be a string"),
@@ -80,7 +80,7 @@ def test_a_model_may_be_named(client):
         ("/predict_text", b"{}", 400, "needs `text`"),
         ("/predict_text", b'{"text": "a", "model": "nlp-tini"}', 404, "did you mean 'nlp-tiny'?"),
         ("/predict_text", b'{"text": "a", "model": "cv-tiny"}', 404, "model of family nlp: unknown 'cv-tiny'"),
-        ("/predict_text", b'{"text": "a", "run_id": "r-1"}', 404, "not by run_id"),
+        ("/predict_text", b'{"text": "a", "run_id": "r-1"}', 404, "unknown 'r-1'. Known: nlp-tiny"),
     ],
 )
 def test_what_cannot_be_answered_is_one_line(client, path, body, status, says):

@@ -58,7 +58,8 @@ def test_models_are_listed_and_say_whether_they_are_ready(client):
     ("model", "body", "status", "says"),
     [
         ("cv-tini", {"instances": [1]}, 404, "did you mean 'cv-tiny'?"),
-        ("cv-tiny", [], 400, "instances: must be a list of at least one, got nothing"),
+        ("cv-tiny", [], 400, "body: must be a JSON object, got an empty list"),
+        ("cv-tiny", {}, 400, "instances: must be a list of at least one, got nothing"),
         ("cv-tiny", {"instances": []}, 400, "got an empty list"),
         ("cv-tiny", {"instances": [0] * (MAX_ITEMS + 1)}, 400, "allowed are 1024"),
         ("cv-tiny", {"instances": [{"b64": "*"}]}, 400, "instances[0].b64: not base64"),
