@@ -18,7 +18,7 @@ serve, and all that may be served, best first.
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,21 @@ class Bundle:
         """Of the graph's file."""
         size: int = (self.path / self.meta["variants"][self.variant]["file"]).stat().st_size
         return size
+
+    def session(self, *, threads: int, callers: int = 1) -> Session:
+        """The same graph, opened again, see `engines.open_session`."""
+        about = self.meta["variants"][self.variant]
+        return open_session(
+            self.path / about["file"],
+            engine=about["engine"],
+            precision=about["precision"],
+            threads=threads,
+            callers=callers,
+        )
+
+    def run_by(self, session: Session) -> "Bundle":
+        """The same bundle, whose graph is run by `session`."""
+        return replace(self, _session=session)
 
     def heatmap(self, feeds: Feeds) -> NDArray[np.float32]:
         """What each cell of the last features adds to each class's logit [N, K, h, w], of graph inputs as in `run`."""
@@ -214,13 +229,14 @@ def _answers_of(variant: str) -> str:
     return f"probabilities-{variant}"
 
 
-def load(path: Path, *, variant: str = "", threads: int = 0, engine: str = "", prove: bool = False) -> Bundle:
+def load(path: Path, *, variant: str = "", threads: int = 0, callers: int = 1, engine: str = "", prove: bool = False) -> Bundle:
     """Verify a bundle or release against its manifest and open one of its variants.
 
     Args:
         variant: name of a variant; empty means the first of the release's order that this machine can run, or of a bundle
             the first.
-        threads: of the engine; 0 leaves the choice to it.
+        threads: of one call of the engine; 0 leaves the choice to it.
+        callers: see `engines.open_session`.
         engine: runs the variant instead of its own, see `engines.ENGINES`.
         prove: also ask for the self-test's answers; a variant that gives others cannot be run.
     Raises: BundleError: incomplete, altered, of a newer format, without that variant, or not runnable here.
@@ -247,7 +263,11 @@ def load(path: Path, *, variant: str = "", threads: int = 0, engine: str = "", p
         about = meta["variants"][name]
         try:
             session = open_session(
-                path / about["file"], engine=engine or about["engine"], precision=about["precision"], threads=threads
+                path / about["file"],
+                engine=engine or about["engine"],
+                precision=about["precision"],
+                threads=threads,
+                callers=callers,
             )
             found = Bundle(path, digest, meta, release, name, preprocess, session, passed_over)
             if prove:

@@ -36,27 +36,30 @@ class Session(Protocol):
 class Engine:
     """How graphs are opened, and the arithmetic that it offers."""
 
-    open: Callable[[Path, str, int], Session]
-    """(ONNX file, precision, threads; 0 leaves their number to the engine) -> session."""
+    open: Callable[[Path, str, int, int], Session]
+    """(ONNX file, precision, threads; 0 leaves their number to the engine, callers) -> session."""
     precisions: tuple[str, ...]
     """`fp32` and `bf16` run a float file, `int8` runs a quantised one."""
     runs: Callable[[str], bool]
     """Whether this machine can run a precision: the library is installed, the processor has it."""
 
 
-def open_session(model: Path, *, engine: str = "onnxruntime", precision: str = "fp32", threads: int = 0) -> Session:
+def open_session(
+    model: Path, *, engine: str = "onnxruntime", precision: str = "fp32", threads: int = 0, callers: int = 1
+) -> Session:
     """Open a graph.
 
     Args:
         engine: a name of ENGINES.
         threads: of one call; 0 leaves the choice to the engine.
+        callers: that will call at the same time, each with `threads` of its own; more may, and then share them.
     Raises: BundleError: an engine that is unknown, not installed, cannot run that precision here, or cannot read the file.
     """
     if engine not in ENGINES:
         raise BundleError(unknown(f"{model}: engine", engine, ENGINES))
     if precision not in ENGINES[engine].precisions:
         raise BundleError(unknown(f"{model}: precision of {engine}", precision, ENGINES[engine].precisions))
-    return ENGINES[engine].open(model, precision, threads)
+    return ENGINES[engine].open(model, precision, threads, callers)
 
 
 def parts(variant: str) -> tuple[str, str]:
@@ -71,7 +74,7 @@ def runs_here(engine: str, precision: str) -> bool:
 
 
 class _OnnxRuntime:
-    def __init__(self, provider: str, model: Path, _precision: str, threads: int) -> None:
+    def __init__(self, provider: str, model: Path, _precision: str, threads: int, _callers: int) -> None:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
@@ -94,7 +97,7 @@ class _OnnxRuntime:
 
 
 class _OpenVino:
-    def __init__(self, model: Path, precision: str, threads: int) -> None:
+    def __init__(self, model: Path, precision: str, threads: int, callers: int) -> None:
         core = _openvino_core()
         if precision == "bf16" and not _multiplies_bf16():
             raise BundleError(f"{model}: this processor does not multiply bf16; choose a variant of fp32 or int8")
@@ -104,7 +107,7 @@ class _OpenVino:
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",  # of int8: what was left in float
         }
         if threads:
-            asked["INFERENCE_NUM_THREADS"] = threads
+            asked |= {"INFERENCE_NUM_THREADS": threads * callers, "NUM_STREAMS": callers}  # a stream serves a call at a time
         try:
             self._compiled = core.compile_model(core.read_model(str(model)), "CPU", asked)
         except Exception as exc:  # bare RuntimeErrors, of many lines

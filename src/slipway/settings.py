@@ -41,6 +41,8 @@ class Settings:
     """SLIPWAY_TRAIN_IMAGE: the slipway-train image by digest, put in at submission. Default: none."""
     serve_image: str
     """SLIPWAY_SERVE_IMAGE: the slipway-serve image by digest, named by InferenceServices. Default: the runtime's own."""
+    server_token: str
+    """SLIPWAY_SERVER_TOKEN: the bearer token that requests to the model server must carry. Default: none is asked for."""
     threads: int
     """SLIPWAY_THREADS: threads of onnxruntime and torch. Default: the cores this process may use, shared fairly with those
     that torchrun started beside it (LOCAL_WORLD_SIZE)."""
@@ -75,6 +77,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         gpu=env.get("SLIPWAY_GPU", ""),
         train_image=env.get("SLIPWAY_TRAIN_IMAGE", ""),
         serve_image=env.get("SLIPWAY_SERVE_IMAGE", ""),
+        server_token=env.get("SLIPWAY_SERVER_TOKEN", ""),
         threads=int(threads),
         rank=int(env.get("RANK", 0)) if launched else 0,
     )

@@ -15,6 +15,9 @@ def command(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every one.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free one.")] = 8080,
+    grpc_port: Annotated[
+        int | None, typer.Option(min=-1, max=65535, help="Of gRPC: default the next after --port; 0 a free one, -1 none.")
+    ] = None,
 ) -> None:
     """Serve models until interrupted; one JSON line on stdout when all have proved themselves.
 
@@ -27,9 +30,8 @@ def command(
 
     setup()
     settings = settings_.load()
-    raise typer.Exit(
-        serve([_release(text, settings) for text in models] if models else _champions(settings), host=host, port=port)
-    )
+    releases = [_release(text, settings) for text in models] if models else _champions(settings)
+    raise typer.Exit(serve(releases, host=host, port=port, grpc_port=grpc_port, store=settings.store))
 
 
 def _release(text: str, settings: "Settings") -> tuple[str, str]:

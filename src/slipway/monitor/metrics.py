@@ -2,6 +2,7 @@
 
 from collections import Counter as Counts
 from collections.abc import Sequence
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -15,6 +16,17 @@ graph · explain: both, where reasons are asked for · postprocess: answer to JS
 less what HTTP takes."""
 UNKNOWN = "unknown"
 """Value of the `model` label for requests to models that are not served: a client must not be able to add series."""
+
+
+class Ready(Protocol):
+    """What is told of a model that is ready."""
+
+    name: str
+    version: str
+    digest: str
+    family: str
+    architecture: str
+    variant: str
 
 
 class Metrics:
@@ -41,8 +53,16 @@ class Metrics:
             registry=registry,
         )
         self.in_flight = Gauge("inference_in_flight", "Requests being worked on", model, registry=registry)
+        self.queue_depth = Gauge("inference_queue_depth", "Requests that wait for a thread", registry=registry)
         self.batch_size = Histogram(
             "inference_batch_size", "Items of a request", model, buckets=BATCH_BUCKETS, registry=registry
+        )
+        self.engine_batch_size = Histogram(
+            "inference_engine_batch_size",
+            "Items of a call of the engine, which requests share where that pays",
+            model,
+            buckets=BATCH_BUCKETS,
+            registry=registry,
         )
         self.model_info = Gauge(
             "model_info",
@@ -59,6 +79,11 @@ class Metrics:
             phase: Histogram(f"request_{name}_seconds", f"{name} request latency", ("model_name",), registry=registry)
             for phase, name in (("preprocess", "preprocess"), ("model", "predict"), ("postprocess", "postprocess"))
         }
+
+    def observe_ready(self, model: "Ready") -> None:
+        """A model that answers from now on."""
+        labels = (model.name, model.version, model.digest, model.family, model.architecture, model.variant)
+        self.model_info.labels(*labels).set(1)
 
     def observe_phase(self, model: str, version: str, phase: str, seconds: float) -> None:
         """One phase of one request; `phase` is one of PHASES."""

@@ -1,28 +1,33 @@
 """The ASGI application: v2 and v1 routes, plain ones for people, metrics, documentation."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 import slipway
-from slipway.errors import ConfigError, UserError
+from slipway.errors import UserError
 from slipway.monitor.metrics import Metrics
 from slipway.server import docs
-from slipway.server.models import ServedModel
+from slipway.server.access import Access, AccessMiddleware
+from slipway.server.dataplane import DataPlane, Limits
+from slipway.server.grpc_server import GrpcServer
+from slipway.server.http import json_response, refused
+from slipway.server.models import Place, ServedModel
 from slipway.server.people import PLAIN, People
+from slipway.server.refusal import RefusedError
+from slipway.server.repository import Repository
+from slipway.server.repository_routes import RepositoryRoutes
+from slipway.server.scheduler import Scheduler
 from slipway.server.v1 import PREDICT, V1
-from slipway.server.v2 import V2, json_response, status_of
-
-log = logging.getLogger("slipway.server")
+from slipway.server.v2 import V2
 
 
 def create_app(
@@ -30,50 +35,63 @@ def create_app(
     *,
     cache: Path | None = None,
     threads: int = 2,
+    store: str = "",
+    token: str = "",
+    cors: Sequence[str] = (),
+    limits: Limits | None = None,
+    grpc: tuple[str, int] | None = None,
     draining: Callable[[], bool] = lambda: False,
+    drain_s: float = 30.0,
     on_loaded: Callable[[Exception | None], None] = lambda _error: None,
 ) -> FastAPI:
     """The application over `models`, which it loads after start-up; probes answer meanwhile.
 
     Args:
         cache: where releases from a store are kept.
-        threads: workers that decode and predict, and threads of the engine, >= 1.
+        threads: that compute at the same time, >= 1.
+        store: URI of a store whose releases clients may load; empty: they may not.
+        token: what requests must carry; empty: nothing.
+        cors: origins whose pages may ask.
+        limits: of what it takes on.
+        grpc: host and port of the gRPC service, 0 for a free one, which is then in `app.state.grpc_port`; None: no gRPC.
         draining: true once the server is stopping; nothing is ready from then on.
+        drain_s: seconds that calls by gRPC get once the server is stopping.
         on_loaded: called once, with None when all models are ready, or with what went wrong with the first that is not.
-    Raises: ConfigError: no model, or two of one name.
+    Raises: ConfigError: no model, or two of one name and version.
     """
-    by_name = {model.name: model for model in models}
-    if not models or len(by_name) != len(models):
-        raise ConfigError(f"models: need at least one and different names, got {', '.join(m.name for m in models) or 'none'}")
     metrics = Metrics()
-    pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="predict")
-
-    def load(model: ServedModel) -> None:
-        model.load(cache=cache or Path(gettempdir()) / "slipway-releases", threads=threads)
-        info = model.metadata()["parameters"]
-        labels = (info["digest"], info["family"], info["architecture"], info["variant"])
-        metrics.model_info.labels(model.name, model.version, *labels).set(1)
+    scheduler = Scheduler(threads)
+    place = Place(
+        cache=cache or Path(gettempdir()) / "slipway-releases",
+        scheduler=scheduler,
+        on_batch=lambda model, items: metrics.engine_batch_size.labels(model.name, model.version).observe(items),
+    )
+    repository = Repository(models, place, store=store, on_ready=metrics.observe_ready)
+    plane = DataPlane(repository, scheduler, metrics=metrics, limits=limits or Limits(), draining=draining)
+    access = Access(token)
+    by_grpc = GrpcServer(plane, access)
 
     async def load_all() -> None:
         try:
-            for model in models:
-                await asyncio.get_running_loop().run_in_executor(pool, load, model)
+            await plane.load(repository.load_all)
         except Exception as exc:  # noqa: BLE001  the edge of a background task: whoever started the server decides
             on_loaded(exc)
         else:
             on_loaded(None)
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if grpc is not None:
+            app.state.grpc_port = await by_grpc.start(*grpc)
         loading = asyncio.create_task(load_all())
         yield
         loading.cancel()
-        pool.shutdown(cancel_futures=True)
+        await by_grpc.stop(drain_s)
+        plane.close()
 
     app = FastAPI(title="Slipway model server", version=slipway.__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.state.models, app.state.metrics = by_name, metrics
-    v2 = V2(by_name, metrics=metrics, pool=pool, draining=draining)
-    people = People(v2)
+    app.state.plane, app.state.metrics, app.state.grpc_port = plane, metrics, None
+    v2, people, admin = V2(plane), People(plane), RepositoryRoutes(plane)
 
     async def exposition(_request: Request) -> Response:
         """The metrics, in Prometheus' text format."""
@@ -82,7 +100,7 @@ def create_app(
     async def documentation(request: Request) -> Response:
         """This page."""
         here = str(request.base_url).rstrip("/")
-        return Response(docs.page(app.openapi(), list(by_name.values()), base_url=here), media_type="text/html")
+        return Response(docs.page(app.openapi(), repository.models(), base_url=here), media_type="text/html")
 
     routes: dict[str, tuple[str, Any]] = {
         "/v2": ("GET", v2.server),
@@ -95,9 +113,12 @@ def create_app(
         "/v2/models/{model}/versions/{version}": ("GET", v2.metadata),
         "/v2/models/{model}/versions/{version}/ready": ("GET", v2.model_ready),
         "/v2/models/{model}/versions/{version}/infer": ("POST", v2.infer),
+        "/v2/repository/index": ("POST", admin.index),
+        "/v2/repository/models/{model}/load": ("POST", admin.load),
+        "/v2/repository/models/{model}/unload": ("POST", admin.unload),
         "/v1/models": ("GET", v2.list_models),
         "/v1/models/{model}": ("GET", v2.model_ready),
-        PREDICT: ("POST", V1(v2).predict_instances),
+        PREDICT: ("POST", V1(plane).predict_instances),
         "/health": ("GET", people.health),
         **{path: ("POST", people.route(path)) for path in PLAIN},
         "/metrics": ("GET", exposition),
@@ -115,7 +136,12 @@ def create_app(
         if path in PLAIN:  # old clients end it so
             app.add_api_route(f"{path}/", handler, methods=[method], response_model=None, include_in_schema=False)
     app.add_exception_handler(StarletteHTTPException, _http_error)
-    app.add_exception_handler(UserError, _user_error)
+    for error in (UserError, RefusedError):
+        app.add_exception_handler(error, _refused)
+    if token:
+        app.add_middleware(AccessMiddleware, access=access)
+    if cors:
+        app.add_middleware(CORSMiddleware, allow_origins=cors, allow_methods=["GET", "POST"], allow_headers=["*"])
     return app
 
 
@@ -129,6 +155,5 @@ async def _http_error(request: Request, exc: Exception) -> Response:
     return response
 
 
-async def _user_error(_request: Request, exc: Exception) -> Response:
-    assert isinstance(exc, UserError)
-    return json_response({"error": str(exc)}, status_of(exc))
+async def _refused(_request: Request, exc: Exception) -> Response:
+    return refused(exc)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from slipway.server.bundle_model import BundleModel
 from slipway.server.models import ServedModel
 
 _PNG = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR42mNkEIQAJkGKGACW0QQ/5dbbJgAAAABJRU5ErkJggg=="
@@ -128,12 +129,12 @@ def page(openapi: Mapping[str, Any], models: Sequence[ServedModel], *, base_url:
 
 def _model(model: ServedModel, base_url: str) -> str:
     name = escape(model.name)
-    if model.bundle is None:
+    if not model.ready:
         return f"<h2>{name}</h2><p>Being loaded.</p>"
     body = json.dumps(model.example(), ensure_ascii=False).replace("'", "\\u0027")
-    labels = ", ".join(model.bundle.labels[:50])
+    labels = ", ".join(model.bundle.labels[:50]) if isinstance(model, BundleModel) and model.bundle else "of its own"
     return (
-        f"<h2>{name}</h2><table><tr><th>version<td>{escape(model.version)}<tr><th>family<td>{escape(model.bundle.family)}"
+        f"<h2>{name}</h2><table><tr><th>version<td>{escape(model.version)}<tr><th>family<td>{escape(model.family)}"
         f"<tr><th>classes, in order<td>{escape(labels)}<tr><th>digest<td><code>{model.digest}</code></table>"
         f"<p>A request that works:</p><pre>curl -s {escape(base_url)}/v2/models/{name}/infer "
         f"-H 'Content-Type: application/json' -d '{escape(body)}'</pre>"

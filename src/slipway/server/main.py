@@ -20,8 +20,9 @@ import uvicorn
 from slipway import settings as settings_
 from slipway.errors import ConfigError, SlipwayError, UserError
 from slipway.server.app import create_app
+from slipway.server.dataplane import Limits
 from slipway.server.logs import setup
-from slipway.server.models import ServedModel
+from slipway.server.models import ServedModel, served_model
 
 log = logging.getLogger("slipway.server")
 DRAIN_S = 30
@@ -35,8 +36,12 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8080,
+    grpc_port: int | None = None,
     cache: Path | None = None,
     threads: int = 0,
+    store: str = "",
+    cors: Sequence[str] = (),
+    limits: Limits | None = None,
     until_eof: bool = False,
 ) -> int:
     """Serve until SIGTERM or SIGINT; prints one JSON line on stdout when every model is ready.
@@ -44,13 +49,19 @@ def serve(
     Args:
         releases: (name, directory or store URI); a name may carry a version, `name:7`.
         port: 0 picks a free one; the line says which.
-        threads: workers and engine threads; 0 means SLIPWAY_THREADS or the cores.
+        grpc_port: of gRPC; 0 picks a free one, below 0 means none; None: the next after `port`, or a free one if that is 0.
+        threads: that compute at the same time; 0 means SLIPWAY_THREADS or the cores.
+        store: URI of a store whose releases clients may load; empty: they may not.
+        cors: origins whose pages may ask.
+        limits: of what it takes on.
         until_eof: stop, too, when stdin ends: for a parent that must not leave a server behind.
     Returns: 0 after requests in flight were answered.
     Raises: ConfigError: the address cannot be used. BundleError: a release is damaged. StoreError: not reachable.
     """
     settings = settings_.load()
-    models = [ServedModel(name.partition(":")[0], source, version=name.partition(":")[2]) for name, source in releases]
+    models = [served_model(name.partition(":")[0], source, version=name.partition(":")[2]) for name, source in releases]
+    if grpc_port is None:
+        grpc_port = port + 1 if port else 0
     failures: list[Exception] = []
 
     def loaded(error: Exception | None) -> None:
@@ -58,7 +69,13 @@ def serve(
             failures.append(error)
             server.should_exit = True
             return
-        ready = {"ready": True, "host": host, "port": bound.getsockname()[1], "models": [_describe(m) for m in models]}
+        ready = {
+            "ready": True,
+            "host": host,
+            "port": bound.getsockname()[1],
+            "grpc_port": app.state.grpc_port,
+            "models": [_describe(m) for m in models],
+        }
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
 
@@ -66,6 +83,12 @@ def serve(
         models,
         cache=cache or settings.home / "cache",
         threads=threads or settings.threads,
+        store=store,
+        token=settings.server_token,
+        cors=cors,
+        limits=limits,
+        grpc=(host, grpc_port) if grpc_port >= 0 else None,
+        drain_s=DRAIN_S,
         draining=lambda: server.should_exit,
         on_loaded=loaded,
     )
@@ -95,9 +118,14 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m slipway.server", description="Serve releases by the v2 inference protocol."
     )
-    parser.add_argument("releases", nargs="+", metavar="NAME[:VERSION]=RELEASE", help="directory or store URI of a release")
+    what = "directory or store URI of a release, or an ONNX file"
+    parser.add_argument("releases", nargs="*", metavar="NAME[:VERSION]=RELEASE", help=what)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 in a container")
     parser.add_argument("--port", type=int, default=8080, help="0 picks a free port and prints it")
+    parser.add_argument("--grpc-port", type=int, help="of gRPC: default the next after --port; 0 a free one, -1 none")
+    parser.add_argument("--store", default="", help="URI of a store whose releases clients may load and unload")
+    parser.add_argument("--cors-origin", action="append", default=[], help="whose pages may ask; repeatable; default none")
+    parser.add_argument("--max-requests", type=int, default=Limits().max_requests, help="accepted at a time; more get 503")
     parser.add_argument("--cache", type=Path, help="where releases from a store are kept; default SLIPWAY_HOME/cache")
     parser.add_argument("--model-version", default="", help="of the only release, instead of NAME:VERSION")
     parser.add_argument("--until-eof", action="store_true", help="stop, too, when stdin ends")
@@ -111,7 +139,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", module="PIL")  # odd but readable images: the client's business, not the log's
     try:
         releases = [_release(text, args.model_version, alone=len(args.releases) == 1) for text in args.releases]
-        return serve(releases, host=args.host, port=args.port, cache=args.cache, until_eof=args.until_eof)
+        if args.max_requests < 1:
+            raise ConfigError(f"--max-requests: must be >= 1, got {args.max_requests}")
+        return serve(
+            releases,
+            host=args.host,
+            port=args.port,
+            grpc_port=args.grpc_port,
+            cache=args.cache,
+            store=args.store,
+            cors=args.cors_origin,
+            limits=Limits(max_requests=args.max_requests),
+            until_eof=args.until_eof,
+        )
     except SlipwayError as exc:
         sys.stderr.write(f"error: {exc}\n")
         return 2 if isinstance(exc, UserError) else 1

@@ -6,14 +6,18 @@ from typing import Any
 
 import numpy as np
 import orjson
-from fastapi import HTTPException, Request, Response
+from fastapi import Request, Response
 from numpy.typing import NDArray
 
 from slipway.errors import NotFoundError, RequestError, unknown
 from slipway.preprocess import Raw
-from slipway.server import codec
+from slipway.protocol.rest import json_object
+from slipway.server.bundle_model import BundleModel, from_base64
+from slipway.server.call import Call
+from slipway.server.dataplane import DataPlane
+from slipway.server.http import Rest, json_response
 from slipway.server.models import ServedModel
-from slipway.server.v2 import MAX_BODY_BYTES, V2, Call, json_response
+from slipway.server.refusal import Reason, RefusedError
 
 # K classes
 
@@ -38,7 +42,7 @@ def _image(fields: Fields) -> bytes:
         return sent
     if not isinstance(text := fields.get("image_base64"), str):
         raise RequestError("body: needs `image_base64`, the bytes of an image file in base64, or a multipart `file`")
-    return codec.from_base64(text.partition(";base64,")[2] or text, "image_base64")  # browsers' data: URLs, too
+    return from_base64(text.partition(";base64,")[2] or text, "image_base64")  # browsers' data: URLs, too
 
 
 def _text(fields: Fields) -> str:
@@ -73,15 +77,14 @@ PLAIN: Mapping[str, Plain] = {
 
 
 class People:
-    """The plain routes over the models of the v2 ones."""
+    """The plain routes."""
 
-    def __init__(self, v2: V2) -> None:
-        """`v2`: whose way of a request these take, too."""
-        self._v2 = v2
+    def __init__(self, plane: DataPlane) -> None:
+        self._plane, self._rest = plane, Rest(plane)
 
     async def health(self, _request: Request) -> Response:
         """`ok` when every model is ready; 503 before, and once the server is stopping."""
-        ready = self._v2.all_ready()
+        ready = self._plane.ready
         return json_response({"status": "ok" if ready else "not ready"}, 200 if ready else 503)
 
     def route(self, path: str) -> Callable[[Request], Any]:
@@ -90,8 +93,8 @@ class People:
 
         async def predict(request: Request) -> Response:
             content_type = request.headers.get("content-type", "")
-            return await self._v2.answered(
-                request, Call(PROTOCOL), lambda: None, lambda call, body: self._answer(plain, call, body, content_type)
+            return await self._rest.answered(
+                request, PROTOCOL, lambda _call: None, lambda call, body: self._answer(plain, call, body, content_type)
             )
 
         predict.__name__, predict.__doc__ = path.strip("/"), plain.about
@@ -100,48 +103,61 @@ class People:
     def _answer(self, plain: Plain, call: Call, body: bytes, content_type: str) -> Response:
         """In a worker thread."""
         with call.timed("parse"):
-            fields = fields_of(body, content_type)
-            call.model = self._model(plain, fields)
+            fields = fields_of(body, content_type, max_bytes=self._plane.limits.max_body_bytes)
+            call.model = model = self._model(plain, fields)
             item = plain.item(fields)
-        assert call.model.bundle is not None, "checked by _model"
-        labels, probabilities_1K = call.model.predict([item], call.add)
+        _, probabilities_1K = model.predict([item], call)
         with call.timed("postprocess"):
-            answer = plain.answer(call.model.bundle.labels, probabilities_1K[0])
+            answer = plain.answer(model.labels, probabilities_1K[0])
             content = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
-        self._v2.observe(call, labels, probabilities_1K)
         return Response(content, media_type="application/json")
 
-    def _model(self, plain: Plain, fields: Fields) -> ServedModel:
-        ready = {m.name: m.bundle.family for m in self._v2.models.values() if m.bundle is not None}
-        fit = [name for family in plain.families for name, its in ready.items() if its == family]
-        wanted = fields.get("model", fields.get("run_id", fit[0] if fit else ""))
-        if wanted in fit:
-            return self._v2.models[str(wanted)]
-        if len(ready) < len(self._v2.models):
-            raise HTTPException(503, "models are being loaded; ask /health")
+    def _model(self, plain: Plain, fields: Fields) -> BundleModel:
+        """The one that the request names by `model` or `run_id`, loaded from the store where it has to be; else the first."""
+        repository = self._plane.repository
         family = " or ".join(plain.families)
-        if wanted:
-            raise NotFoundError(unknown(f"model of family {family}", str(wanted)[:80], fit))
-        raise NotFoundError(
-            f"no model of family {family} is served; there are {', '.join(f'{n} ({f})' for n, f in ready.items())}"
-        )
+        ready = [m for m in repository.models() if isinstance(m, BundleModel) and m.ready]
+        fit = [m for f in plain.families for m in ready if m.family == f]
+        name, run_id = str(fields.get("model", "")), str(fields.get("run_id", ""))
+        if not name and not run_id:
+            if fit:
+                return fit[0]
+            if not repository.ready:
+                raise RefusedError(Reason.NOT_READY, "models are being loaded; ask /health", retry_after_s=1)
+            there = ", ".join(f"{m.name} ({m.family})" for m in repository.models())
+            raise NotFoundError(f"no model of family {family} is served; there are {there}")
+        found = self._named(name) if name else self._of_run(run_id)
+        if not isinstance(found, BundleModel) or found.family not in plain.families:
+            raise NotFoundError(unknown(f"model of family {family}", found.name, [m.name for m in fit]))
+        return found
+
+    def _named(self, name: str) -> ServedModel:
+        repository = self._plane.repository
+        if name in repository.names() or not repository.loads:
+            return repository.loaded(name)
+        return repository.load(name)
+
+    def _of_run(self, run_id: str) -> ServedModel:
+        """By the record of the store; a server without one knows names alone, and old clients send them so."""
+        repository = self._plane.repository
+        return repository.of_run(run_id) if repository.loads else repository.loaded(run_id)
 
 
-def fields_of(body: bytes, content_type: str) -> dict[str, str | bytes]:
+def fields_of(body: bytes, content_type: str, *, max_bytes: int) -> dict[str, str | bytes]:
     """Fields of a JSON object or of a multipart form: strings, and of a form's files their bytes.
 
     Raises: RequestError: neither of them, or a field that is no string.
     """
     if content_type.lower().startswith("multipart/form-data"):
-        return _form(body, content_type)
-    found = codec.json_object(body)
+        return _form(body, content_type, max_bytes)
+    found = json_object(body)
     for name, value in found.items():
         if value is not None and not isinstance(value, str):
             raise RequestError(f"{name[:80]}: must be a string")
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _form(body: bytes, content_type: str) -> dict[str, str | bytes]:
+def _form(body: bytes, content_type: str, max_bytes: int) -> dict[str, str | bytes]:
     from python_multipart import create_form_parser
     from python_multipart.exceptions import FormParserError
 
@@ -155,7 +171,7 @@ def _form(body: bytes, content_type: str) -> dict[str, str | bytes]:
         found[_decoded(file.field_name)] = file.file_object.read()
 
     try:
-        in_memory = {"MAX_MEMORY_FILE_SIZE": MAX_BODY_BYTES}  # the file system may be read-only
+        in_memory = {"MAX_MEMORY_FILE_SIZE": max_bytes}  # the file system may be read-only
         parser = create_form_parser({"Content-Type": content_type.encode("latin-1")}, on_field, on_file, config=in_memory)
         parser.write(body)
         parser.finalize()

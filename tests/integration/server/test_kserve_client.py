@@ -7,7 +7,7 @@ import pytest
 
 from slipway import bundle as bundles
 from slipway.server.app import create_app
-from slipway.server.models import ServedModel
+from slipway.server.models import served_model
 from tests.helpers.bundles import FAMILIES, make_items
 from tests.helpers.servers import running
 
@@ -42,7 +42,7 @@ def test_kserves_own_client_gets_the_answers_of_bundle_predict(releases, family,
         finally:
             await client.close()
 
-    with running(create_app([ServedModel("tiny", str(releases[family]), version="3")])) as http:
+    with running(create_app([served_model("tiny", str(releases[family]), version="3")])) as http:
         answer = asyncio.run(talk(str(http.base_url).rstrip("/")))
     assert (answer.id, answer.model_name) == ("abc", "tiny")
     np.testing.assert_array_equal(answer.outputs[0].as_numpy(), expected)

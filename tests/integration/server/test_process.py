@@ -17,7 +17,7 @@ from PIL import Image
 
 from slipway import bundle as bundles
 from slipway.server.app import create_app
-from slipway.server.models import ServedModel
+from slipway.server.models import served_model
 from slipway.store import files
 from tests.helpers.bundles import make_items
 from tests.helpers.servers import DEADLINE_S, process, ready_line, running, wait_until
@@ -46,7 +46,7 @@ def in_flight(client, name):
 
 
 def test_probes_answer_while_every_worker_is_busy(releases, heavy_body):
-    with running(create_app([ServedModel("cv", str(releases["cv"]))], threads=1)) as client:
+    with running(create_app([served_model("cv", str(releases["cv"]))], threads=1)) as client:
         answers = []
 
         def ask():

@@ -7,14 +7,14 @@ from starlette.testclient import TestClient
 
 from slipway.monitor.metrics import PHASES, Metrics
 from slipway.server.app import create_app
-from slipway.server.models import ServedModel
+from slipway.server.models import served_model
 from tests.helpers.bundles import make_bundle, make_items
 from tests.helpers.servers import wait_until
 
 
 @pytest.fixture
 def client(tmp_path):
-    model = ServedModel("shapes", str(make_bundle("cv", tmp_path / "bundle")), version="3")
+    model = served_model("shapes", str(make_bundle("cv", tmp_path / "bundle")), version="3")
     with TestClient(create_app([model])) as client:
         wait_until(lambda: client.get("/v2/health/ready").status_code == 200, "the model")
         yield client

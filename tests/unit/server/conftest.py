@@ -3,7 +3,7 @@ from starlette.testclient import TestClient
 
 from slipway import bundle as bundles
 from slipway.server.app import create_app
-from slipway.server.models import ServedModel
+from slipway.server.models import served_model
 from tests.helpers.bundles import FAMILIES, make_bundle, make_release
 from tests.helpers.servers import wait_until
 
@@ -25,7 +25,7 @@ def loaded(releases):
 def client(releases):
     """All three families behind one app."""
     models = [
-        ServedModel(f"{family}-tiny", str(path), version="7" if family == "nlp" else "") for family, path in releases.items()
+        served_model(f"{family}-tiny", str(path), version="7" if family == "nlp" else "") for family, path in releases.items()
     ]
     with TestClient(create_app(models)) as client:
         wait_until(lambda: client.get("/v2/health/ready").status_code == 200, "the models")

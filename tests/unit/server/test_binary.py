@@ -9,13 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slipway.errors import RequestError
-from slipway.server import binary
+from slipway.protocol import rest, tensors
 from tests.helpers.bundles import FAMILIES, LABELS, image, make_items
 
 
 def send(client, family, header, behind=b"", *, length=None):
     told = json.dumps(header).encode()
-    headers = {binary.HEADER: str(len(told)) if length is None else length}
+    headers = {rest.HEADER: str(len(told)) if length is None else length}
     return client.post(f"/v2/models/{family}-tiny/infer", content=told + behind, headers=headers)
 
 
@@ -31,7 +31,7 @@ def values(response):
     """Name -> bytes of the tensors behind the JSON, and the JSON."""
     assert response.status_code == 200, response.text
     assert response.headers["content-type"] == "application/octet-stream"
-    length = int(response.headers[binary.HEADER])
+    length = int(response.headers[rest.HEADER])
     told, at, found = json.loads(response.content[:length]), length, {}
     for output in told["outputs"]:
         if size := output.get("parameters", {}).get("binary_data_size"):
@@ -55,7 +55,7 @@ def test_bytes_in_and_out_give_the_answers_of_the_bundle(client, loaded, family)
     expected = loaded[family].predict(items)
     np.testing.assert_array_equal(np.frombuffer(found["probabilities"], "<f4").reshape(expected.shape), expected)
     labels = [LABELS[family][k].encode() for k in expected.argmax(axis=1)]
-    assert binary.unpack_strings(memoryview(found["label"]), 5, "label") == labels
+    assert tensors.unpack_strings(memoryview(found["label"]), 5, "label") == labels
     assert told["id"] == "7"
 
 
@@ -82,7 +82,7 @@ def test_json_in_may_ask_for_bytes_out_and_the_other_way(client, loaded):
     behind = packed(items)
     response = send(client, "nlp", {"inputs": [tensor("text", [2], "BYTES", len(behind))]}, behind)
     assert response.headers["content-type"] == "application/json"
-    assert binary.HEADER not in response.headers
+    assert rest.HEADER not in response.headers
     np.testing.assert_array_equal(np.array(response.json()["outputs"][0]["data"], np.float32), expected.ravel())
 
 
@@ -105,14 +105,24 @@ IMAGE = {"name": "image", "shape": [1], "datatype": "BYTES"}
     [
         ({"inputs": [tensor("image", [1], "BYTES", 5)]}, b"\x01\0\0\0a", "x", "must be the JSON's length in bytes"),
         ({"inputs": [tensor("image", [1], "BYTES", 5)]}, b"\x01\0\0\0a", "99999", "at most"),
-        ({"inputs": [tensor("image", [1], "BYTES", 6)]}, b"\x01\0\0\0a", None, "got 6, 5 bytes are behind the JSON"),
+        ({"inputs": [tensor("image", [1], "BYTES", 6)]}, b"\x01\0\0\0a", None, "got 6, 5 bytes are left behind the JSON"),
         ({"inputs": [tensor("image", [1], "BYTES", -1)]}, b"", None, "got -1"),
         ({"inputs": [tensor("image", [1], "BYTES", True)]}, b"a", None, "got true"),
         ({"inputs": [tensor("image", [2], "BYTES", 5)]}, b"\x01\0\0\0a", None, "ends in string 1 of 2"),
         ({"inputs": [tensor("image", [1], "BYTES", 5)]}, b"\xff\xff\xff\xffa", None, "string 0 says 4294967295 bytes, 1 are"),
         ({"inputs": [tensor("image", [1], "BYTES", 6)]}, b"\x01\0\0\0ab", None, "1 bytes behind the last of 1 strings"),
-        ({"inputs": [tensor("image", [1, 2, 2, 1], "UINT8", 3)]}, b"abc", None, "3 bytes, but shape [1,2,2,1] says 4"),
-        ({"inputs": [IMAGE | {"data": ["aa"]}]}, b"abc", None, "is not there, but 3 bytes are behind the JSON"),
+        (
+            {"inputs": [tensor("image", [1, 2, 2, 1], "UINT8", 3)]},
+            b"abc",
+            None,
+            "but UINT8 of shape [1, 2, 2, 1] has 4",
+        ),
+        (
+            {"inputs": [IMAGE | {"data": ["aa"]}]},
+            b"abc",
+            None,
+            "3 bytes are behind the JSON, binary_data_size of all tensors together 0",
+        ),
         ({"inputs": [tensor("image", [1], "BYTES", 3) | {"data": ["aa"]}]}, b"abc", None, "send the values once"),
         ({"inputs": [IMAGE | {"data": ["aGk="]}], "parameters": {"binary_data_output": 1}}, b"", None, "true or false, got 1"),
     ],
@@ -129,14 +139,14 @@ def test_a_size_without_the_header_is_refused(client):
 
 @given(values=st.lists(st.text(max_size=20), max_size=8))
 def test_strings_survive_packing(values):
-    found = memoryview(binary.pack_strings(values))
-    assert binary.unpack_strings(found, len(values), "x") == [value.encode() for value in values]
+    found = memoryview(tensors.pack_strings(values))
+    assert tensors.unpack_strings(found, len(values), "x") == [value.encode() for value in values]
 
 
 @given(data=st.binary(max_size=40), count=st.integers(0, 5))
 def test_any_bytes_are_strings_or_refused(data, count):
     try:
-        found = binary.unpack_strings(memoryview(data), count, "x")
+        found = tensors.unpack_strings(memoryview(data), count, "x")
     except RequestError:
         return
     assert packed(found) == data
@@ -151,4 +161,4 @@ def test_no_binary_request_makes_the_server_fail(client, behind, size, count, le
 
 
 def test_the_server_says_that_it_speaks_it(client):
-    assert client.get("/v2").json()["extensions"] == [binary.EXTENSION]
+    assert client.get("/v2").json()["extensions"] == [rest.EXTENSION, "model_repository"]

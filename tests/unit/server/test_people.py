@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from slipway.server.app import create_app
-from slipway.server.models import ServedModel
+from slipway.server.models import served_model
 from slipway.server.people import PLAIN
 from tests.helpers.bundles import LABELS, make_items
 from tests.helpers.servers import wait_until
@@ -80,7 +80,7 @@ def test_a_model_may_be_named(client):
         ("/predict_text", b"{}", 400, "needs `text`"),
         ("/predict_text", b'{"text": "a", "model": "nlp-tini"}', 404, "did you mean 'nlp-tiny'?"),
         ("/predict_text", b'{"text": "a", "model": "cv-tiny"}', 404, "model of family nlp: unknown 'cv-tiny'"),
-        ("/predict_text", b'{"text": "a", "run_id": "r-1"}', 404, "unknown 'r-1'. Known: nlp-tiny"),
+        ("/predict_text", b'{"text": "a", "run_id": "r-1"}', 404, "unknown 'r-1'. Known: cv-tiny"),
     ],
 )
 def test_what_cannot_be_answered_is_one_line(client, path, body, status, says):
@@ -105,7 +105,7 @@ def test_health_is_ok_when_every_model_is_ready(client):
 
 
 def test_plain_requests_are_counted_under_the_model_that_answered(releases):
-    with TestClient(create_app([ServedModel("nlp-tiny", str(releases["nlp"]), version="7")])) as client:
+    with TestClient(create_app([served_model("nlp-tiny", str(releases["nlp"]), version="7")])) as client:
         wait_until(lambda: client.get("/health").status_code == 200, "the model")
         assert client.post("/predict_text", json={"text": "a fine film"}).status_code == 200
         (item,) = make_items("cv", 1)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from slipway.server.codec import MAX_ITEMS
+from slipway.server.bundle_model import MAX_ITEMS
 from tests.helpers.bundles import FAMILIES, LABELS, image, make_items
 
 
@@ -64,10 +64,10 @@ def test_models_are_listed_and_say_whether_they_are_ready(client):
         ("cv-tiny", {"instances": [0] * (MAX_ITEMS + 1)}, 400, "allowed are 1024"),
         ("cv-tiny", {"instances": [{"b64": "*"}]}, 400, "instances[0].b64: not base64"),
         ("cv-tiny", {"instances": ["abc"]}, 400, "instances[0]: must be {"),
-        ("cv-tiny", {"instances": [[[1, 2], [3]]]}, 400, "lists of unequal length"),
-        ("cv-tiny", {"instances": [[[[300]]]]}, 400, "0 to 255"),
+        ("cv-tiny", {"instances": [[[1, 2], [3]]]}, 400, "got shape [2, 2]"),
+        ("cv-tiny", {"instances": [[[[300]]]]}, 400, "300 does not fit UINT8"),
         ("cv-tiny", {"instances": [[1, 2]]}, 400, "got shape [2]"),
-        ("nlp-tiny", {"instances": [3]}, 400, "instances[0]: must be a string, got a number"),
+        ("nlp-tiny", {"instances": [3]}, 400, "instances[0]: must be a string, got 3"),
     ],
 )
 def test_what_is_no_such_request_is_one_line(client, model, body, status, says):

@@ -15,9 +15,11 @@ from slipway import engines
 from slipway.errors import ConfigError
 from slipway.explain.explanation import explain
 from slipway.server.app import create_app
-from slipway.server.codec import EXPLAINED, MAX_EXPLAINED
-from slipway.server.models import ServedModel
-from slipway.server.v2 import MAX_BODY_BYTES
+from slipway.server.bundle_model import EXPLAINED, MAX_EXPLAINED
+from slipway.server.call import Call
+from slipway.server.dataplane import Limits
+from slipway.server.models import Place, served_model
+from slipway.server.scheduler import Scheduler
 from slipway.store import files
 from tests.helpers.bundles import FAMILIES, LABELS, image, make_items, make_release
 from tests.helpers.servers import REPOSITORY
@@ -104,8 +106,8 @@ def test_a_server_says_which_variants_it_passed_over(releases, tmp_path, monkeyp
     release = make_release(tmp_path / "bundle", tmp_path / "release", order=("openvino-fp32", bundles.BASE))
     monkeypatch.setitem(sys.modules, "openvino", None)
     engines._openvino_core.cache_clear()
-    model = ServedModel("m", str(release))
-    model.load(cache=tmp_path)
+    model = served_model("m", str(release))
+    model.load(Place(cache=tmp_path, scheduler=Scheduler(1)))
     told = model.metadata()["parameters"]
     assert told["variant"] == bundles.BASE
     assert "install slipway[openvino]" in told["passed_over"]["openvino-fp32"]
@@ -190,7 +192,7 @@ def test_wrong_route_or_method_is_told_as_json(client, method, path, status):
 
 
 def test_body_above_the_limit_is_refused(client):
-    refused = ask(client, "cv", b" " * (MAX_BODY_BYTES + 1))
+    refused = ask(client, "cv", b" " * (Limits().max_body_bytes + 1))
     assert refused.status_code == 413
     assert "64 MB" in refused.json()["error"]
 
@@ -202,7 +204,7 @@ def test_encodings_that_are_not_implemented_are_refused_by_name(client):
 
 
 def test_nothing_is_ready_before_the_models_are_loaded(releases):
-    client = TestClient(create_app([ServedModel("cv", str(releases["cv"]))]))  # not entered: start-up has not run
+    client = TestClient(create_app([served_model("cv", str(releases["cv"]))]))  # not entered: start-up has not run
     assert client.get("/v2/health/live").status_code == 200
     for path in ("/v2/health/ready", "/v2/models/cv/ready"):
         assert client.get(path).status_code == 503
@@ -214,7 +216,7 @@ def test_nothing_is_ready_before_the_models_are_loaded(releases):
 
 
 def test_nothing_is_ready_while_the_server_drains(releases):
-    models = [ServedModel("cv", str(releases["cv"]))]
+    models = [served_model("cv", str(releases["cv"]))]
     loaded = []
     with TestClient(create_app(models, draining=lambda: bool(loaded), on_loaded=loaded.append)) as client:
         while not loaded:
@@ -224,20 +226,20 @@ def test_nothing_is_ready_while_the_server_drains(releases):
 
 
 def test_release_is_served_from_a_store_uri(releases, tmp_path):
-    model = ServedModel("nlp", releases["nlp"].as_uri())
-    model.load(cache=tmp_path)
+    model = served_model("nlp", releases["nlp"].as_uri())
+    model.load(Place(cache=tmp_path, scheduler=Scheduler(1)))
     assert model.version == files.read_manifest(releases["nlp"]).digest[:12]
-    assert model.predict(["good film"], lambda _phase, _seconds: None)[1].shape == (1, 2)
+    assert model.predict(["good film"], Call("test"))[1].shape == (1, 2)
 
 
 def test_two_models_of_one_name_are_refused():
     with pytest.raises(ConfigError, match="different names"):
-        create_app([ServedModel("a", "x"), ServedModel("a", "y")])
+        create_app([served_model("a", "x"), served_model("a", "y")])
 
 
 def test_name_that_does_not_fit_a_url_is_refused():
     with pytest.raises(ConfigError, match="'a/b'"):
-        ServedModel("a/b", "x")
+        served_model("a/b", "x")
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "serving" / "examples").glob("*.json")), ids=lambda p: p.stem)

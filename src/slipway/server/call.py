@@ -1,0 +1,74 @@
+"""One request that a model answers, as far as it is known: whose, how long it may take, what its phases took."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slipway.monitor.metrics import UNKNOWN
+from slipway.server.refusal import Reason, RefusedError
+
+if TYPE_CHECKING:
+    from slipway.server.models import ServedModel
+
+
+class Call:
+    """See the module. Times are `time.perf_counter`'s."""
+
+    def __init__(
+        self, protocol: str, model: "ServedModel | None" = None, *, request_id: str = "", timeout_s: float | None = None
+    ) -> None:
+        """
+        Args:
+            protocol: of the metrics.
+            model: None as long as nobody knows which.
+            request_id: the client's or the server's own, for the log.
+            timeout_s: from now, > 0; None: the client waits as long as it takes.
+        """
+        self.protocol, self.model, self.request_id = protocol, model, request_id
+        self.started = self.submitted = time.perf_counter()
+        self.deadline = None if timeout_s is None else self.started + timeout_s
+        self.given_up = False
+        """Nobody waits for the answer any more."""
+        self.phases: dict[str, float] = {}
+        self.answered: tuple[list[str], NDArray[np.float32]] | None = None
+        """Labels and probabilities [N, K] of a model that classifies."""
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Name and version of the model, for the metrics."""
+        return (self.model.name, self.model.version) if self.model is not None else (UNKNOWN, "")
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the deadline, if there is one."""
+        return None if self.deadline is None else self.deadline - time.perf_counter()
+
+    def check(self) -> None:
+        """Between phases: is it worth going on? Raises: RefusedError: nobody waits any more, or the deadline is over."""
+        if self.given_up:
+            raise RefusedError(Reason.GONE, "the client went away")
+        if self.deadline is not None and time.perf_counter() > self.deadline:
+            raise self.too_late()
+
+    def too_late(self) -> RefusedError:
+        """The error of a missed deadline."""
+        seconds = (self.deadline or self.started) - self.started
+        return RefusedError(Reason.DEADLINE, f"not answered within the {seconds:.3g} s that the request allows")
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Add what the block takes to a phase; what lies between submission and the first one is `queue`."""
+        began = time.perf_counter()
+        if not self.phases:
+            self.phases = {"queue": began - self.submitted, "preprocess": 0.0, "model": 0.0}
+        yield
+        self.add(phase, time.perf_counter() - began)
+
+    def add(self, phase: str, seconds: float) -> None:
+        """Add seconds to a phase. Raises: see `check`."""
+        self.phases[phase] = self.phases.get(phase, 0.0) + seconds
+        self.check()
