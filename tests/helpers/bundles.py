@@ -23,10 +23,15 @@ FAMILIES = tuple(LABELS)
 WORDS = ["a", "and", "bad", "dull", "film", "fine", "good", "great", "is", "it", "movie", "not", "plot", "story", "the", "was"]
 
 
-def make_bundle(family: str, target: Path, *, seed: int = 0) -> Path:
-    """A bundle of `family` at `target`: cv 32 px RGB, defect 64 px grayscale, nlp TF-IDF over WORDS."""
+def make_bundle(family: str, target: Path, *, seed: int = 0, labels: Sequence[str] = (), **about: object) -> Path:
+    """A bundle of `family` at `target`: cv 32 px RGB, defect 64 px grayscale, nlp TF-IDF over WORDS.
+
+    Args:
+        labels: instead of those of LABELS.
+        about: further entries of bundle.json.
+    """
     rng = np.random.default_rng(seed)
-    labels = LABELS[family]
+    labels = labels or LABELS[family]
     preprocess: Preprocess
     if family == "nlp":
         vocabulary = WORDS + [f"{a} {b}" for a, b in pairwise(WORDS)]
@@ -43,7 +48,7 @@ def make_bundle(family: str, target: Path, *, seed: int = 0) -> Path:
     save(model, scratch)
     bundles.save(
         target,
-        meta={"family": family, "architecture": f"tiny_{family}", "labels": list(labels), "config": {"seed": seed}},
+        meta={"family": family, "architecture": f"tiny_{family}", "labels": list(labels), "config": {"seed": seed}} | about,
         preprocess=preprocess,
         weights=weights,
         variants={bundles.BASE: scratch},

@@ -16,8 +16,8 @@ DEADLINE_S = 30
 
 
 @contextlib.contextmanager
-def running(app) -> Iterator[httpx.Client]:
-    """A client of `app`, served by uvicorn in a thread, once every model of it is ready."""
+def running(app, *, ready: bool = True) -> Iterator[httpx.Client]:
+    """A client of `app`, served by uvicorn in a thread, once every model of it is ready, or before."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, loop="uvloop", log_config=None, access_log=False))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -25,7 +25,8 @@ def running(app) -> Iterator[httpx.Client]:
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE_S, trust_env=False) as client:
-            wait_until(lambda: client.get("/v2/health/ready").status_code == 200, "the models to be ready")
+            if ready:
+                wait_until(lambda: client.get("/v2/health/ready").status_code == 200, "the models to be ready")
             yield client
     finally:
         server.should_exit = True

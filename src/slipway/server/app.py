@@ -22,6 +22,7 @@ from slipway.server.grpc_server import GrpcServer
 from slipway.server.http import json_response, refused
 from slipway.server.models import Place, ServedModel
 from slipway.server.people import PLAIN, People
+from slipway.server.playground import Playground
 from slipway.server.refusal import RefusedError
 from slipway.server.repository import Repository
 from slipway.server.repository_routes import RepositoryRoutes
@@ -91,7 +92,7 @@ def create_app(
 
     app = FastAPI(title="Slipway model server", version=slipway.__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.plane, app.state.metrics, app.state.grpc_port = plane, metrics, None
-    v2, people, admin = V2(plane), People(plane), RepositoryRoutes(plane)
+    v2, people, admin, playground = V2(plane), People(plane), RepositoryRoutes(plane), Playground(plane)
 
     async def exposition(_request: Request) -> Response:
         """The metrics, in Prometheus' text format."""
@@ -103,6 +104,7 @@ def create_app(
         return Response(docs.page(app.openapi(), repository.models(), base_url=here), media_type="text/html")
 
     routes: dict[str, tuple[str, Any]] = {
+        "/": ("GET", playground.playground),
         "/v2": ("GET", v2.server),
         "/v2/health/live": ("GET", v2.live),
         "/v2/health/ready": ("GET", v2.ready),
@@ -110,6 +112,8 @@ def create_app(
         "/v2/models/{model}": ("GET", v2.metadata),
         "/v2/models/{model}/ready": ("GET", v2.model_ready),
         "/v2/models/{model}/infer": ("POST", v2.infer),
+        "/v2/models/{model}/card": ("GET", playground.card),
+        "/v2/models/{model}/example": ("GET", playground.example),
         "/v2/models/{model}/versions/{version}": ("GET", v2.metadata),
         "/v2/models/{model}/versions/{version}/ready": ("GET", v2.model_ready),
         "/v2/models/{model}/versions/{version}/infer": ("POST", v2.infer),

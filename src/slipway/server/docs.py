@@ -62,6 +62,14 @@ _ANSWERS: Mapping[str, Any] = {
     "/predict_defect_image": {"prediction": "scratches", "probabilities": {"crazing": 0.1, "scratches": 0.9}},
     "/predict_text": {"label": "positive", "score": 0.9, "probs": {"negative": 0.1, "positive": 0.9}},
     "/infer": _ANSWER,
+    "/card": {
+        "name": "cv-digits",
+        "version": "3f0c2b9a1d4e",
+        "labels": ["0", "1"],
+        "data": {"name": "digits", "counts": {"train": {"0": 139, "1": 142}}},
+        "training": {"best": {"epoch": 5, "val_accuracy": 0.994}},
+    },
+    "/example": {"inputs": [{"name": "image", "shape": [1], "datatype": "BYTES", "data": [_PNG]}]},
     "{model}": _MODEL,
     "{version}": _MODEL,
 }
@@ -122,7 +130,8 @@ def page(openapi: Mapping[str, Any], models: Sequence[ServedModel], *, base_url:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>"
-        f'<p>Open Inference Protocol (v2) in JSON · <a href="openapi.json">openapi.json</a> · <a href="metrics">metrics</a></p>'
+        f'<p>Open Inference Protocol (v2) in JSON · <a href="./">playground</a> · <a href="openapi.json">openapi.json</a>'
+        f' · <a href="metrics">metrics</a></p>'
         f"{''.join(parts)}</body></html>"
     )
 

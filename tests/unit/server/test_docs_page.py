@@ -6,12 +6,13 @@ from html import unescape
 def test_page_lists_every_route_with_examples_and_loads_nothing(client):
     page = client.get("/docs").text
     openapi = client.get("/openapi.json").json()
-    assert len(openapi["paths"]) == 19
+    assert len(openapi["paths"]) == 22
     for path, operations in openapi["paths"].items():
         assert path in page
         assert all("description" in operation for operation in operations.values()), path
     assert not re.findall(r"(?:src|href)=[\"']?(?:https?:)?//", page), "must work without a network"
     assert "<script" not in page
+    assert 'href="./">playground' in page
 
 
 def test_infer_is_documented_with_request_and_answers(client):

@@ -1,0 +1,75 @@
+"""The playground: one page for people to try the served models, and what it shows beyond the protocol's metadata."""
+
+import asyncio
+import base64
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request, Response
+
+from slipway.server.bundle_model import BundleModel
+from slipway.server.dataplane import DataPlane
+from slipway.server.http import json_response
+from slipway.server.models import ServedModel
+from slipway.server.v2 import named
+
+PAGE = Path(__file__).with_name("playground.html")
+CARD = ("family", "architecture", "data", "preprocess", "training", "calibration", "variants", "code")
+"""Parts of bundle.json that are told to whoever may ask the model. Not `config`: it may name places of the training machine."""
+
+
+class Playground:
+    """The page and its two routes."""
+
+    def __init__(self, plane: DataPlane) -> None:
+        self._plane = plane
+        self._page = PAGE.read_bytes()
+        self._headers = {
+            "Content-Security-Policy": policy(self._page.decode()),
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+            "Cache-Control": "no-cache",  # after an upgrade, the page that fits the routes
+        }
+
+    async def playground(self, _request: Request) -> Response:
+        """The playground: try the models in a browser."""
+        return Response(self._page, media_type="text/html", headers=self._headers)
+
+    async def card(self, request: Request) -> Response:
+        """The model card: what the model was made of, by which training, and for which evaluation it was released."""
+        return json_response(card(self._plane.repository.loaded(*named(request))))
+
+    async def example(self, request: Request) -> Response:
+        """A request that works: the body for `infer`, its item synthetic."""
+        model = self._plane.repository.loaded(*named(request))
+        return json_response(await asyncio.to_thread(model.example))
+
+
+def card(model: ServedModel) -> dict[str, Any]:
+    """What a model tells of its making; parts that its bundle has not are left out.
+
+    Returns: name, version, digest, family; of a bundle also labels in order, `release` (digests of scores and verdict; None
+        for one that was not released), and of bundle.json what CARD lists.
+    """
+    told = {"name": model.name, "version": model.version, "digest": model.digest, "family": model.family}
+    if not isinstance(model, BundleModel) or model.bundle is None:
+        return told
+    bundle = model.bundle
+    made = {part: bundle.meta[part] for part in CARD if part in bundle.meta}
+    return {**told, "labels": list(bundle.labels), "release": bundle.release, **made}
+
+
+def policy(page: str) -> str:
+    """The content security policy of a page: its own script and style, by their hashes, and requests to its own server."""
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
+    return (
+        f"default-src 'none'; script-src {_source(script)}; style-src {_source(style)}; connect-src 'self'; img-src data:; "
+        f"base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    )
+
+
+def _source(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

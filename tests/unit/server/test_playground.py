@@ -1,0 +1,85 @@
+"""The page's bytes and headers, and the routes that only it asks; what it does in a browser is an integration test."""
+
+import json
+import re
+
+import pytest
+from starlette.testclient import TestClient
+
+from slipway.explain import picture
+from slipway.server.app import create_app
+from slipway.server.models import ServedModel
+from slipway.server.playground import CARD, PAGE, policy
+from tests.helpers.bundles import FAMILIES, LABELS, make_bundle
+
+ABOUT = {
+    "data": {"name": "digits", "fingerprint": "0" * 64, "counts": {"train": {"circle": 3}}},
+    "training": {"best": {"epoch": 2, "val_accuracy": 0.9, "val_loss": 0.1}},
+    "config": {"teacher": "/home/somebody/model"},
+}
+
+
+def test_page_is_html_that_may_only_run_itself_and_ask_its_own_server(client):
+    response = client.get("/")
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    rules = dict(rule.strip().split(" ", 1) for rule in response.headers["content-security-policy"].split(";"))
+    assert rules["default-src"] == "'none'"
+    assert rules["connect-src"] == "'self'"
+    for directive in ("script-src", "style-src"):
+        assert re.fullmatch(r"'sha256-[A-Za-z0-9+/]{43}='", rules[directive])
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
+def test_page_loads_nothing_and_writes_no_markup_from_values():
+    page = PAGE.read_text(encoding="utf-8")
+    assert not re.findall(r"(?:https?:)?//[\w.-]+\.\w", page), "must work without a network"
+    assert re.findall(r'(?:src|href)="([^"]*)"', page) == ["data:,", "docs"], "relative: behind a prefix, too"
+    assert not re.findall(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|\son\w+=|\sstyle=", page)
+
+
+def test_policy_changes_with_the_script():
+    page = PAGE.read_text(encoding="utf-8")
+    assert policy(page) != policy(page.replace('"use strict";', '"use strict"; '))
+
+
+def test_heat_has_the_colours_of_explain():
+    page = PAGE.read_text(encoding="utf-8")
+    found = [tuple(bytes.fromhex(colour)) for colour in re.findall(r"--heat-\d: #(\w{6})", page)]
+    assert tuple(found) == picture.STOPS
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_example_is_answered(client, family):
+    body = client.get(f"/v2/models/{family}-tiny/example").json()
+    response = client.post(f"/v2/models/{family}-tiny/infer", json=body)
+    assert response.status_code == 200, response.text
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_card_of_a_release_names_its_evaluation(client, loaded, family):
+    card = client.get(f"/v2/models/{family}-tiny/card").json()
+    assert card["labels"] == list(LABELS[family])
+    assert card["architecture"] == f"tiny_{family}"
+    assert card["release"] == loaded[family].release
+    assert card["preprocess"] == json.loads(json.dumps(loaded[family].meta["preprocess"]))
+
+
+def test_card_of_a_bundle_tells_of_its_making_but_not_of_the_machine(tmp_path):
+    model = ServedModel("cv", str(make_bundle("cv", tmp_path / "bundle", **ABOUT)))
+    app = create_app([model])
+    model.load(cache=tmp_path)
+    card = TestClient(app).get("/v2/models/cv/card").json()
+    assert card["release"] is None
+    assert (card["data"], card["training"]) == (ABOUT["data"], ABOUT["training"])
+    assert set(card) <= {"name", "version", "digest", "labels", "release", *CARD}
+    assert "somebody" not in json.dumps(card)
+
+
+@pytest.mark.parametrize("route", ["card", "example"])
+def test_model_that_is_not_there_is_not_found_and_one_that_loads_says_so(releases, route):
+    client = TestClient(create_app([ServedModel("cv", str(releases["cv"]))]))  # not entered: nothing is loaded
+    assert client.get(f"/v2/models/cw/{route}").json()["error"].startswith("model: unknown 'cw'")
+    response = client.get(f"/v2/models/cv/{route}")
+    assert response.status_code == 503
+    assert "is being loaded" in response.json()["error"]
