@@ -129,6 +129,7 @@ def page(openapi: Mapping[str, Any], models: Sequence[ServedModel], *, base_url:
     title = escape(f"{openapi['info']['title']} {openapi['info']['version']}")
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        '<link rel="icon" href="data:,">'
         f"<title>{title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>"
         f'<p>Open Inference Protocol (v2) in JSON · <a href="./">playground</a> · <a href="openapi.json">openapi.json</a>'
         f' · <a href="metrics">metrics</a></p>'

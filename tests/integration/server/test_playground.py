@@ -133,7 +133,7 @@ def test_example_of_every_family_is_answered_with_sorted_bars_and_the_time(page,
     assert page.value(BARS) == bars[:10]
     assert text_of(page, "#answer .label") == bars[0][0]
     told = text_of(page, "#answer .muted")
-    assert told.startswith(f"{bars[0][1]} sure, answered in ")
+    assert told.startswith(f"confidence {bars[0][1]}, answered in ")
     assert 0 < float(told.split()[-2]) < 1000 * DEADLINE_S
     widths = page.value("[...document.querySelectorAll('.fill')].map((f) => f.getBoundingClientRect().width)")
     assert widths == sorted(widths, reverse=True)
@@ -301,7 +301,7 @@ def test_shown_command_gives_the_shown_answer(page, models, tmp_path, language, 
 
 
 def test_token_is_sent_but_neither_shown_nor_kept(page):
-    page.value("document.querySelector('details').open = true; document.getElementById('token').focus()")
+    page.value("document.getElementById('access').open = true; document.getElementById('token').focus()")
     page.type("s3cret")
     page.press("Tab")
     page.until("!document.getElementById('ask').disabled")
