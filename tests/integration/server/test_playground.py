@@ -11,7 +11,8 @@ import pytest
 
 from slipway import bundle as bundles
 from slipway.server.app import create_app
-from slipway.server.models import ServedModel
+from slipway.server.bundle_model import BundleModel
+from slipway.server.models import served_model
 from tests.helpers.browser import CTRL, SHIFT, chromium
 from tests.helpers.bundles import image, make_bundle, make_items, png
 from tests.helpers.servers import DEADLINE_S, running
@@ -66,7 +67,7 @@ def models(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(models):
     """Its URL, with a slash at the end."""
-    with running(create_app([ServedModel(name, str(path)) for name, path in models.items()])) as client:
+    with running(create_app([served_model(name, str(path)) for name, path in models.items()])) as client:
         yield f"{client.base_url}/"
 
 
@@ -352,7 +353,7 @@ def test_no_sideways_scrolling_and_enough_contrast(page, scheme, width_px):
 
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_page_behind_a_gateways_prefix_asks_below_it(browser, models, slash):
-    app = create_app([ServedModel("cv", str(models["cv"]))])
+    app = create_app([served_model("cv", str(models["cv"]))])
 
     async def gateway(scope, receive, send):
         if scope["type"] == "http":
@@ -372,18 +373,18 @@ def test_page_behind_a_gateways_prefix_asks_below_it(browser, models, slash):
         assert browser.value("document.querySelector('a').href") == f"{client.base_url}/prefix/"
 
 
-class Held(ServedModel):
+class Held(BundleModel):
     """A model that takes its time."""
 
     gate = threading.Event()
 
-    def load(self, **where):
+    def load(self, place):
         self.gate.wait(DEADLINE_S)
-        super().load(**where)
+        super().load(place)
 
 
 def test_model_that_is_still_loading_says_so_and_comes_later(browser, models):
-    app = create_app([ServedModel("first", str(models["cv"])), Held("second", str(models["nlp"]))])
+    app = create_app([served_model("first", str(models["cv"])), Held("second", str(models["nlp"]))])
     try:
         with running(app, ready=False) as client:
             browser.open(f"{client.base_url}/#second")

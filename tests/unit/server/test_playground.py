@@ -8,8 +8,9 @@ from starlette.testclient import TestClient
 
 from slipway.explain import picture
 from slipway.server.app import create_app
-from slipway.server.models import ServedModel
+from slipway.server.models import Place, served_model
 from slipway.server.playground import CARD, PAGE, policy
+from slipway.server.scheduler import Scheduler
 from tests.helpers.bundles import FAMILIES, LABELS, make_bundle
 
 ABOUT = {
@@ -66,19 +67,19 @@ def test_card_of_a_release_names_its_evaluation(client, loaded, family):
 
 
 def test_card_of_a_bundle_tells_of_its_making_but_not_of_the_machine(tmp_path):
-    model = ServedModel("cv", str(make_bundle("cv", tmp_path / "bundle", **ABOUT)))
+    model = served_model("cv", str(make_bundle("cv", tmp_path / "bundle", **ABOUT)))
     app = create_app([model])
-    model.load(cache=tmp_path)
+    model.load(Place(cache=tmp_path, scheduler=Scheduler(1)))
     card = TestClient(app).get("/v2/models/cv/card").json()
     assert card["release"] is None
     assert (card["data"], card["training"]) == (ABOUT["data"], ABOUT["training"])
-    assert set(card) <= {"name", "version", "digest", "labels", "release", *CARD}
+    assert set(card) <= {"name", "version", "digest", "family", "labels", "release", *CARD}
     assert "somebody" not in json.dumps(card)
 
 
 @pytest.mark.parametrize("route", ["card", "example"])
 def test_model_that_is_not_there_is_not_found_and_one_that_loads_says_so(releases, route):
-    client = TestClient(create_app([ServedModel("cv", str(releases["cv"]))]))  # not entered: nothing is loaded
+    client = TestClient(create_app([served_model("cv", str(releases["cv"]))]))  # not entered: nothing is loaded
     assert client.get(f"/v2/models/cw/{route}").json()["error"].startswith("model: unknown 'cw'")
     response = client.get(f"/v2/models/cv/{route}")
     assert response.status_code == 503
