@@ -16,9 +16,9 @@ DEADLINE_S = 30
 
 
 @contextlib.contextmanager
-def running(app, *, ready: bool = True) -> Iterator[httpx.Client]:
+def running(app, *, ready: bool = True, http="auto") -> Iterator[httpx.Client]:
     """A client of `app`, served by uvicorn in a thread, once every model of it is ready, or before."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, loop="uvloop", log_config=None, access_log=False))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, loop="uvloop", http=http, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     wait_until(lambda: server.started, "uvicorn to start")

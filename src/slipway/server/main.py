@@ -23,6 +23,7 @@ from slipway.server.app import create_app
 from slipway.server.dataplane import Limits
 from slipway.server.logs import setup
 from slipway.server.models import ServedModel, served_model
+from slipway.server.slow import PatientProtocol
 
 log = logging.getLogger("slipway.server")
 DRAIN_S = 30
@@ -95,6 +96,7 @@ def serve(
     config = uvicorn.Config(
         app,
         loop="uvloop",
+        http=PatientProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

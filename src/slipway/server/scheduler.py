@@ -32,7 +32,7 @@ class Graph:
     """Told the items of each call."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting:
     graph: Graph
     names: Sequence[str]
@@ -92,10 +92,11 @@ class Scheduler:
         return mine.answer
 
     def _lead(self, mine: _Waiting) -> None:
-        with self._lock:
-            batch = [mine, *self._companions(mine)]
         session = mine.graph.whole if mine.threads == self.threads and mine.graph.whole is not None else mine.graph.one
+        batch = [mine]
         try:
+            with self._lock:
+                batch += self._companions(mine)
             _answer(batch, session)
         finally:
             with self._lock:
