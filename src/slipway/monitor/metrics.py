@@ -2,7 +2,7 @@
 
 from collections import Counter as Counts
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -34,6 +34,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        self._series: dict[tuple[int, tuple[str, ...]], Any] = {}
         model = ("model", "version")
         self.requests = Counter(
             "inference_requests_total", "Requests answered", (*model, "protocol", "status"), registry=registry
@@ -87,23 +88,38 @@ class Metrics:
 
     def observe_phase(self, model: str, version: str, phase: str, seconds: float) -> None:
         """One phase of one request; `phase` is one of PHASES."""
-        self.phase.labels(model, version, phase).observe(seconds)
+        self._of(self.phase, model, version, phase).observe(seconds)
         if phase in self.kserve:
-            self.kserve[phase].labels(model).observe(seconds)
+            self._of(self.kserve[phase], model).observe(seconds)
 
     def observe_answers(self, model: str, version: str, labels: Sequence[str], confidences: Sequence[float]) -> None:
         """The answered class and its probability of each item of one request."""
-        self.batch_size.labels(model, version).observe(len(labels))
+        self._of(self.batch_size, model, version).observe(len(labels))
         for label, count in Counts(labels).items():
-            self.classes.labels(model, version, label).inc(count)
-        confidence = self.confidence.labels(model, version)
+            self._of(self.classes, model, version, label).inc(count)
+        confidence = self._of(self.confidence, model, version)
         for value in confidences:
             confidence.observe(value)
 
     def observe_request(self, model: str, version: str, protocol: str, status: int, seconds: float) -> None:
         """One answered request, refused ones included."""
-        self.requests.labels(model, version, protocol, str(status)).inc()
-        self.duration.labels(model, version, protocol).observe(seconds)
+        self._of(self.requests, model, version, protocol, str(status)).inc()
+        self._of(self.duration, model, version, protocol).observe(seconds)
+
+    def observe_batch(self, model: str, version: str, num_items: int) -> None:
+        """One call of an engine."""
+        self._of(self.engine_batch_size, model, version).observe(num_items)
+
+    def in_flight_of(self, model: str, version: str) -> Gauge:
+        """Requests being worked on."""
+        return self._of(self.in_flight, model, version)
+
+    def _of(self, metric: Any, *labels: str) -> Any:
+        """The series of these labels; looking it up in the library costs as much as three observations."""
+        key = (id(metric), labels)
+        if key not in self._series:
+            self._series[key] = metric.labels(*labels)
+        return self._series[key]
 
     def exposition(self) -> bytes:
         """Prometheus text format."""

@@ -11,6 +11,7 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.types import ASGIApp
 
 import slipway
 from slipway.errors import UserError
@@ -18,6 +19,7 @@ from slipway.monitor.metrics import Metrics
 from slipway.server import docs
 from slipway.server.access import Access, AccessMiddleware
 from slipway.server.dataplane import DataPlane, Limits
+from slipway.server.direct import DirectApp
 from slipway.server.grpc_server import GrpcServer
 from slipway.server.http import json_response, refused
 from slipway.server.models import Place, ServedModel
@@ -65,7 +67,7 @@ def create_app(
     place = Place(
         cache=cache or Path(gettempdir()) / "slipway-releases",
         scheduler=scheduler,
-        on_batch=lambda model, items: metrics.engine_batch_size.labels(model.name, model.version).observe(items),
+        on_batch=lambda model, items: metrics.observe_batch(model.name, model.version, items),
     )
     repository = Repository(models, place, store=store, on_ready=metrics.observe_ready)
     plane = DataPlane(repository, scheduler, metrics=metrics, limits=limits or Limits(), draining=draining)
@@ -90,7 +92,7 @@ def create_app(
         await by_grpc.stop(drain_s)
         plane.close()
 
-    app = FastAPI(title="Slipway model server", version=slipway.__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = DirectApp(title="Slipway model server", version=slipway.__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.plane, app.state.metrics, app.state.grpc_port = plane, metrics, None
     v2, people, admin, playground = V2(plane), People(plane), RepositoryRoutes(plane), Playground(plane)
 
@@ -142,10 +144,13 @@ def create_app(
     app.add_exception_handler(StarletteHTTPException, _http_error)
     for error in (UserError, RefusedError):
         app.add_exception_handler(error, _refused)
+    app.infer = v2.infer
+    layers: list[Callable[[ASGIApp], ASGIApp]] = []
     if token:
-        app.add_middleware(AccessMiddleware, access=access)
+        layers.append(lambda inner: AccessMiddleware(inner, access))
     if cors:
-        app.add_middleware(CORSMiddleware, allow_origins=cors, allow_methods=["GET", "POST"], allow_headers=["*"])
+        layers.append(lambda inner: CORSMiddleware(inner, cors, allow_methods=["GET", "POST"], allow_headers=["*"]))
+    app.wrap(*layers)
     return app
 
 

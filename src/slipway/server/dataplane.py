@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,6 +21,8 @@ from slipway.server.scheduler import Scheduler
 
 log = logging.getLogger("slipway.server")
 T = TypeVar("T")
+WATCH_AFTER_S = 0.05
+"""A request that waits longer is given up when its client goes away; watching costs as much as a small answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +78,7 @@ class DataPlane:
     async def place(self, call: Call) -> AsyncIterator[None]:
         """A request from its acceptance to its answer. Raises: RefusedError: there is no place left."""
         labels = call.labels
-        in_flight = self.metrics.in_flight.labels(*labels)
+        in_flight = self.metrics.in_flight_of(*labels)
         self._places += 1
         in_flight.inc()
         status = 200
@@ -114,19 +116,43 @@ class DataPlane:
         finally:
             self._held_bytes -= held
 
-    async def compute(self, call: Call, work: Callable[[], T]) -> T:
-        """What `work` returns, done in a worker thread; a caller that is cancelled is left alone between two phases.
+    async def compute(self, call: Call, work: Callable[[], T], gone: Callable[[], Awaitable[object]] | None = None) -> T:
+        """What `work` returns, done in a worker thread; one that nobody waits for any more ends after its phase.
 
-        Raises: RefusedError: the deadline was missed. Else what `work` raises.
+        Args:
+            gone: waits until the client has gone; asked after WATCH_AFTER_S.
+        Raises: RefusedError: the deadline was missed, or the client went away. Else what `work` raises.
         """
+        loop = asyncio.get_running_loop()
         call.submitted = time.perf_counter()
+        future = loop.run_in_executor(self._workers, self._work, call, work)
+        why: list[RefusedError] = []
+
+        def stop(reason: RefusedError) -> None:
+            why.append(reason)
+            future.cancel()
+
+        async def watch() -> None:
+            assert gone is not None, "asked for"
+            await gone()
+            stop(RefusedError(Reason.GONE, "the client went away"))
+
+        timers = [loop.call_later(max(0.0, call.left_s), lambda: stop(call.too_late()))] if call.left_s is not None else []
+        watching: list[asyncio.Task[None]] = []
+        if gone is not None:
+            timers.append(loop.call_later(WATCH_AFTER_S, lambda: watching.append(loop.create_task(watch()))))
         try:
-            async with asyncio.timeout(call.left_s):
-                return await asyncio.get_running_loop().run_in_executor(self._workers, self._work, call, work)
-        except TimeoutError:
-            raise call.too_late() from None
+            return await future
+        except asyncio.CancelledError:
+            if why:
+                raise why[0] from None
+            raise
         finally:
             call.given_up = True
+            for timer in timers:
+                timer.cancel()
+            for task in watching:
+                task.cancel()
 
     async def load(self, work: Callable[[], T]) -> T:
         """What `work` returns, done in the one thread that loads models."""

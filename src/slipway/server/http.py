@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -20,8 +20,6 @@ REQUEST_ID = "X-Request-Id"
 DRAIN_FACTOR = 4
 """Of a refused body so many times the limit is read and thrown away, so that the client gets to read why; then the line is
 cut."""
-WATCH_AFTER_S = 0.05
-"""A request that waits longer is given up when its client goes away; watching costs as much as a small answer."""
 
 
 def json_response(value: Any, status: int = 200) -> Response:
@@ -68,8 +66,7 @@ class Rest:
                 check(call)
                 with self.plane.holding() as more:
                     body = await self._body(request, more)
-                    computing = self.plane.compute(call, lambda: answer(call, body))
-                    response = await _unless_gone(request, computing)
+                    response = await self.plane.compute(call, lambda: answer(call, body), lambda: _disconnected(request))
         except Exception as exc:  # noqa: BLE001  the process edge of a request, logged by the place
             response = refused(exc)
         response.headers[REQUEST_ID] = request_id
@@ -115,25 +112,6 @@ def timeout_of(request: Request) -> float | None:
     if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= 3_600_000:
         raise ConfigError(f"{TIMEOUT}: must be milliseconds, 1 to 3600000, got '{text[:40]}'")
     return int(text) / 1000
-
-
-async def _unless_gone(request: Request, computing: Awaitable[Response]) -> Response:
-    """What is computed, given up when the client goes away meanwhile."""
-    task = asyncio.ensure_future(computing)
-    try:
-        done, _ = await asyncio.wait({task}, timeout=WATCH_AFTER_S)
-        if done:
-            return task.result()
-        gone = asyncio.ensure_future(_disconnected(request))
-        try:
-            await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            gone.cancel()
-        if task.done():
-            return task.result()
-        raise RefusedError(Reason.GONE, "the client went away")
-    finally:
-        task.cancel()
 
 
 async def _disconnected(request: Request) -> None:

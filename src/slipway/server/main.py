@@ -97,6 +97,7 @@ def serve(
         app,
         loop="uvloop",
         http=PatientProtocol,
+        proxy_headers=False,
         log_config=None,
         access_log=False,
         server_header=False,
