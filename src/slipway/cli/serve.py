@@ -18,6 +18,11 @@ def command(
     grpc_port: Annotated[
         int | None, typer.Option(min=-1, max=65535, help="Of gRPC: default the next after --port; 0 a free one, -1 none.")
     ] = None,
+    prediction_log: Annotated[
+        str,
+        typer.Option(metavar="TARGET", help="Log a sample of answers there, without payloads: a store, or - for stdout."),
+    ] = "",
+    prediction_sample: Annotated[float, typer.Option(metavar="RATE", help="Share of requests that are logged, 0 to 1.")] = 0.0,
 ) -> None:
     """Serve models until interrupted; one JSON line on stdout when all have proved themselves.
 
@@ -25,13 +30,15 @@ def command(
     MODEL:version).
     """
     from slipway import settings as settings_
+    from slipway.monitor.prediction_log import PredictionLogConfig
     from slipway.server.logs import setup
     from slipway.server.main import serve
 
     setup()
     settings = settings_.load()
+    log = PredictionLogConfig(target=prediction_log, sample=prediction_sample)
     releases = [_release(text, settings) for text in models] if models else _champions(settings)
-    raise typer.Exit(serve(releases, host=host, port=port, grpc_port=grpc_port, store=settings.store))
+    raise typer.Exit(serve(releases, host=host, port=port, grpc_port=grpc_port, store=settings.store, prediction_log=log))
 
 
 def _release(text: str, settings: "Settings") -> tuple[str, str]:

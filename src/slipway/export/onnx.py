@@ -22,6 +22,7 @@ from slipway.export.reference import reference, selftest_items
 from slipway.models import architectures
 from slipway.models.restore import Restored, restore
 from slipway.models.runtime import before_torch
+from slipway.monitor.statistics import lengths
 from slipway.store import files
 
 CHUNK = 64
@@ -130,8 +131,7 @@ def _validation(restored: Restored, dataset: Dataset) -> tuple[dict[str, NDArray
         return {"image": images_NHWC}, np.concatenate(logits)
     texts = dataset.texts("validation")
     feeds = [restored.preprocess.encode(texts[i : i + CHUNK]) for i in range(0, len(texts), CHUNK)]
-    mask = "attention_mask" if "attention_mask" in feeds[0] else "counts"
-    lengths_N = np.concatenate([(part[mask] > 0).sum(axis=1) for part in feeds])
+    lengths_N = np.concatenate([lengths(part) for part in feeds])
     return {"length": lengths_N}, np.concatenate([restored.logits(part) for part in feeds])
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from slipway.monitor.statistics import brightness
+
 BINS = 20
 TEXTS = (
     "a good film with a good heart",
@@ -63,7 +65,7 @@ def reference(
     }
     if "image" in feeds:
         name, edges = "brightness", np.linspace(0, 255, BINS + 1)
-        values = np.array([image.mean() for image in feeds["image"]])
+        values = brightness(feeds["image"])
     else:
         name, values = "length", feeds["length"]
         edges = np.array([0, *(2**i for i in range(15))])

@@ -75,6 +75,9 @@ class Metrics:
         self.confidence = Histogram(
             "prediction_confidence", "Largest probability of an answer", model, buckets=CONFIDENCE_BUCKETS, registry=registry
         )
+        self.log_dropped = Counter(
+            "prediction_log_dropped_total", "Items sampled for the prediction log and not written", registry=registry
+        )
         # the names KServe's own server exposes, so that dashboards made for it show this one, too
         self.kserve = {
             phase: Histogram(f"request_{name}_seconds", f"{name} request latency", ("model_name",), registry=registry)

@@ -124,6 +124,14 @@ def decode(raw: bytes) -> Image.Image:
     return _to_8_bit(image) if image.mode.startswith("I") or image.mode == "F" else image
 
 
+def size_px(raw: bytes | NDArray[np.uint8]) -> tuple[int, int]:
+    """Height and width of an image that `decode` reads, or of pixels; of a file from its header, before its EXIF turn."""
+    if isinstance(raw, np.ndarray):
+        return raw.shape[0], raw.shape[1]
+    with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
+        return image.height, image.width
+
+
 def _to_8_bit(image: Image.Image) -> Image.Image:
     """Scale deep grayscale, which `convert` would clip: 16 bits by their range, 32 by the range the values suggest."""
     deep = np.asarray(image)

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 import slipway
 from slipway.errors import UserError
 from slipway.monitor.metrics import Metrics
+from slipway.monitor.prediction_log import OFF, PredictionLog, PredictionLogConfig
 from slipway.server import docs
 from slipway.server.access import Access, AccessMiddleware
 from slipway.server.dataplane import DataPlane, Limits
@@ -43,6 +44,7 @@ def create_app(
     cors: Sequence[str] = (),
     limits: Limits | None = None,
     grpc: tuple[str, int] | None = None,
+    prediction_log: PredictionLogConfig = OFF,
     draining: Callable[[], bool] = lambda: False,
     drain_s: float = 30.0,
     on_loaded: Callable[[Exception | None], None] = lambda _error: None,
@@ -60,7 +62,7 @@ def create_app(
         draining: true once the server is stopping; nothing is ready from then on.
         drain_s: seconds that calls by gRPC get once the server is stopping.
         on_loaded: called once, with None when all models are ready, or with what went wrong with the first that is not.
-    Raises: ConfigError: no model, or two of one name and version.
+    Raises: ConfigError: no model, two of one name and version, or a prediction log that is no store.
     """
     metrics = Metrics()
     scheduler = Scheduler(threads)
@@ -70,7 +72,10 @@ def create_app(
         on_batch=lambda model, items: metrics.observe_batch(model.name, model.version, items),
     )
     repository = Repository(models, place, store=store, on_ready=metrics.observe_ready)
-    plane = DataPlane(repository, scheduler, metrics=metrics, limits=limits or Limits(), draining=draining)
+    predictions = PredictionLog(prediction_log, dropped=metrics.log_dropped.inc)
+    plane = DataPlane(
+        repository, scheduler, metrics=metrics, predictions=predictions, limits=limits or Limits(), draining=draining
+    )
     access = Access(token)
     by_grpc = GrpcServer(plane, access)
 
@@ -81,6 +86,7 @@ def create_app(
             on_loaded(exc)
         else:
             on_loaded(None)
+            predictions.start()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -91,6 +97,7 @@ def create_app(
         loading.cancel()
         await by_grpc.stop(drain_s)
         plane.close()
+        predictions.close()
 
     app = DirectApp(title="Slipway model server", version=slipway.__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.plane, app.state.metrics, app.state.grpc_port = plane, metrics, None

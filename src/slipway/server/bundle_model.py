@@ -24,7 +24,7 @@ from slipway.explain.explanation import Explanation, explain, methods
 from slipway.preprocess import Raw
 from slipway.protocol.rest import InferRequest
 from slipway.protocol.tensors import BYTES, Tensor, of_array, said
-from slipway.server.call import Call
+from slipway.server.call import Answered, Call
 from slipway.server.models import Place, ServedModel
 from slipway.server.plan import plan
 from slipway.server.scheduler import Scheduled
@@ -96,7 +96,7 @@ class BundleModel(ServedModel):
         """Labels and probabilities [N, K]. Raises: DataError: an item cannot be read; the message starts with its position."""
         assert self.bundle is not None, "ready is checked before"
         probabilities_NK = self.bundle.predict(items, observe=call.add)
-        return self._said(probabilities_NK, call), probabilities_NK
+        return self._said(items, probabilities_NK, call), probabilities_NK
 
     def explain(self, items: Sequence[Raw], call: Call) -> tuple[list[str], NDArray[np.float32], list[Explanation]]:
         """As `predict`, with the reasons for each label; costs two answers an item where the graph has a map, else many.
@@ -106,7 +106,7 @@ class BundleModel(ServedModel):
         assert self.bundle is not None, "ready is checked before"
         told = explain(self.bundle, items)
         probabilities_NK = np.stack([e.probabilities_K for e in told])
-        return self._said(probabilities_NK, call), probabilities_NK, told
+        return self._said(items, probabilities_NK, call), probabilities_NK, told
 
     @property
     def input_name(self) -> str:
@@ -169,10 +169,11 @@ class BundleModel(ServedModel):
                 raise RequestError(unknown(f"outputs[{i}].name", name[:80], allowed))
         return request.outputs or OUTPUTS
 
-    def _said(self, probabilities_NK: NDArray[np.float32], call: Call) -> list[str]:
+    def _said(self, items: Sequence[Raw], probabilities_NK: NDArray[np.float32], call: Call) -> list[str]:
         assert self.bundle is not None, "ready is checked before"
-        call.answered = ([self.bundle.labels[k] for k in probabilities_NK.argmax(axis=1)], probabilities_NK)
-        return call.answered[0]
+        labels = [self.bundle.labels[k] for k in probabilities_NK.argmax(axis=1)]
+        call.answered = Answered(self.bundle, items, labels, probabilities_NK)
+        return labels
 
 
 def items_of(request: InferRequest, input_name: str) -> Sequence[Raw]:

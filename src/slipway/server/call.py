@@ -1,8 +1,9 @@
 """One request that a model answers, as far as it is known: whose, how long it may take, what its phases took."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,19 @@ from slipway.monitor.metrics import UNKNOWN
 from slipway.server.refusal import Reason, RefusedError
 
 if TYPE_CHECKING:
+    from slipway.bundle import Bundle
+    from slipway.preprocess import Raw
     from slipway.server.models import ServedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a model said of which items."""
+
+    bundle: "Bundle"
+    items: Sequence["Raw"]
+    labels: Sequence[str]
+    probabilities_NK: NDArray[np.float32]
 
 
 class Call:
@@ -34,8 +47,8 @@ class Call:
         self.given_up = False
         """Nobody waits for the answer any more."""
         self.phases: dict[str, float] = {}
-        self.answered: tuple[list[str], NDArray[np.float32]] | None = None
-        """Labels and probabilities [N, K] of a model that classifies."""
+        self.answered: Answered | None = None
+        """Of a model that classifies."""
 
     @property
     def labels(self) -> tuple[str, str]:

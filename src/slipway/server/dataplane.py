@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from slipway.monitor.metrics import Metrics
+from slipway.monitor.prediction_log import PredictionLog
 from slipway.protocol.rest import InferAnswer, InferRequest
 from slipway.server.call import Call
 from slipway.server.models import ServedModel
@@ -48,12 +49,13 @@ class DataPlane:
         scheduler: Scheduler,
         *,
         metrics: Metrics,
+        predictions: PredictionLog,
         limits: Limits,
         draining: Callable[[], bool] = lambda: False,
     ) -> None:
         """`draining`: true once the server is stopping; nothing is ready from then on."""
         self.repository, self.metrics, self.limits, self.draining = repository, metrics, limits, draining
-        self._scheduler = scheduler
+        self._scheduler, self._predictions = scheduler, predictions
         # as many as wait for a batch to form, beside those that compute: all that takes time is done by them
         self._workers = ThreadPoolExecutor(scheduler.threads + MAX_BATCH, thread_name_prefix="predict")
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
@@ -170,13 +172,14 @@ class DataPlane:
         return found
 
     def _observe(self, call: Call) -> None:
-        """Count an answer: its phases, classes and confidences."""
+        """Count an answer: its phases, classes and confidences; log a sample."""
         name, version = call.labels
         for phase, seconds in call.phases.items():
             self.metrics.observe_phase(name, version, phase, seconds)
-        if call.answered is not None:
-            labels, probabilities_NK = call.answered
-            self.metrics.observe_answers(name, version, labels, probabilities_NK.max(axis=1).tolist())
+        if (said := call.answered) is not None:
+            self.metrics.observe_answers(name, version, said.labels, said.probabilities_NK.max(axis=1).tolist())
+            served = {"model": name, "version": version, "request_id": call.request_id}
+            self._predictions.observe(said.bundle, said.items, said.labels, said.probabilities_NK, **served)
         self._seconds += 0.05 * (sum(call.phases.values()) - call.phases.get("queue", 0.0) - self._seconds)
 
     def _overloaded(self, what: str) -> RefusedError:

@@ -19,6 +19,7 @@ import uvicorn
 
 from slipway import settings as settings_
 from slipway.errors import ConfigError, SlipwayError, UserError
+from slipway.monitor.prediction_log import OFF, PredictionLogConfig
 from slipway.server.app import create_app
 from slipway.server.dataplane import Limits
 from slipway.server.logs import setup
@@ -43,6 +44,7 @@ def serve(
     store: str = "",
     cors: Sequence[str] = (),
     limits: Limits | None = None,
+    prediction_log: PredictionLogConfig = OFF,
     until_eof: bool = False,
 ) -> int:
     """Serve until SIGTERM or SIGINT; prints one JSON line on stdout when every model is ready.
@@ -57,7 +59,8 @@ def serve(
         limits: of what it takes on.
         until_eof: stop, too, when stdin ends: for a parent that must not leave a server behind.
     Returns: 0 after requests in flight were answered.
-    Raises: ConfigError: the address cannot be used. BundleError: a release is damaged. StoreError: not reachable.
+    Raises: ConfigError: the address or the prediction log cannot be used. BundleError: a release is damaged.
+        StoreError: not reachable.
     """
     settings = settings_.load()
     models = [served_model(name.partition(":")[0], source, version=name.partition(":")[2]) for name, source in releases]
@@ -90,6 +93,7 @@ def serve(
         limits=limits,
         grpc=(host, grpc_port) if grpc_port >= 0 else None,
         drain_s=DRAIN_S,
+        prediction_log=prediction_log,
         draining=lambda: server.should_exit,
         on_loaded=loaded,
     )
@@ -131,6 +135,8 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--max-requests", type=int, default=Limits().max_requests, help="accepted at a time; more get 503")
     parser.add_argument("--cache", type=Path, help="where releases from a store are kept; default SLIPWAY_HOME/cache")
     parser.add_argument("--model-version", default="", help="of the only release, instead of NAME:VERSION")
+    parser.add_argument("--prediction-log", default="", metavar="TARGET", help="store for a sample of answers, or -")
+    parser.add_argument("--prediction-sample", type=float, default=0.0, metavar="RATE", help="share of requests, 0 to 1")
     parser.add_argument("--until-eof", action="store_true", help="stop, too, when stdin ends")
     return parser.parse_args(argv)
 
@@ -144,6 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         releases = [_release(text, args.model_version, alone=len(args.releases) == 1) for text in args.releases]
         if args.max_requests < 1:
             raise ConfigError(f"--max-requests: must be >= 1, got {args.max_requests}")
+        prediction_log = PredictionLogConfig(target=args.prediction_log, sample=args.prediction_sample)
         return serve(
             releases,
             host=args.host,
@@ -153,6 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             store=args.store,
             cors=args.cors_origin,
             limits=Limits(max_requests=args.max_requests),
+            prediction_log=prediction_log,
             until_eof=args.until_eof,
         )
     except SlipwayError as exc:

@@ -113,6 +113,53 @@ def test_logs_are_json_lines_without_payloads(releases):
     assert secret not in "".join(lines)
 
 
+MARKER = "word-nobody-may-log"
+
+
+def asked_for_a_log(releases, target, num_requests):
+    """stdout's lines after the ready one, and stderr, of a server that answered some requests and was stopped."""
+    args = ("--port", "0", "--prediction-log", target, "--prediction-sample", "1")
+    with process(f"nlp={releases['nlp']}", *args) as child:
+        url = f"http://127.0.0.1:{ready_line(child)['port']}/v2/models/nlp/infer"
+        tensor = {"name": "text", "shape": [2], "datatype": "BYTES", "data": [MARKER, f"a good {MARKER}"]}
+        for i in range(num_requests):
+            answer = httpx.post(url, json={"inputs": [tensor], "id": MARKER}, headers={"X-Request-Id": f"r{i}"})
+            assert answer.status_code == 200
+        child.send_signal(signal.SIGTERM)
+        stdout, stderr = child.communicate(timeout=DEADLINE_S)
+        assert child.returncode == 0
+    return stdout, stderr
+
+
+def test_prediction_log_in_a_store_is_complete_after_sigterm_and_has_no_payload(releases, tmp_path):
+    stdout, stderr = asked_for_a_log(releases, str(tmp_path / "store"), 30)
+    objects = sorted((tmp_path / "store/predictions/nlp").rglob("*.jsonl"))
+    lines = [json.loads(line) for path in objects for line in path.read_text().splitlines()]
+    assert sorted((line["request"], line["item"]) for line in lines) == sorted((f"r{i}", k) for i in range(30) for k in (0, 1))
+    assert {line["characters"] for line in lines} == {len(MARKER), len(f"a good {MARKER}")}
+    assert stdout == ""
+    assert MARKER not in stderr + "".join(path.read_text() for path in objects)
+
+
+def test_prediction_log_on_stdout_follows_the_ready_line_and_has_no_payload(releases):
+    stdout, stderr = asked_for_a_log(releases, "-", 30)
+    lines = [json.loads(line) for line in stdout.splitlines()]
+    assert [(line["request"], line["item"]) for line in lines] == [(f"r{i}", k) for i in range(30) for k in (0, 1)]
+    assert MARKER not in stdout + stderr
+
+
+def test_server_answers_and_stops_when_nobody_reads_its_log(releases):
+    args = ("--port", "0", "--prediction-log", "-", "--prediction-sample", "1")
+    with process(f"nlp={releases['nlp']}", *args) as child:
+        url = f"http://127.0.0.1:{ready_line(child)['port']}/predict_text"
+        child.stdout.close()
+        assert httpx.post(url, json={"text": "a good film"}).status_code == 200
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(DEADLINE_S) == 0
+        said = [json.loads(line)["message"] for line in child.stderr.read().splitlines()]
+    assert said[-2:] == ["prediction log ends without its last lines", "stopped"]
+
+
 def run(*args):
     command = [sys.executable, "-m", "slipway.server", *args]
     return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, stdin=subprocess.DEVNULL)
@@ -151,6 +198,8 @@ def test_damaged_release_is_one_line_and_code_2(releases, tmp_path):
         (["a b=/x"], "model name: 'a b'"),
         (["cv=/x", "cv=/y"], "different names"),
         (["cv:1=/x", "--model-version", "2"], "--model-version"),
+        (["cv=/x", "--prediction-sample", "2"], "prediction sample: must be 0 to 1"),
+        (["cv=/x", "--prediction-sample", "0.5"], "give --prediction-log"),
     ],
 )
 def test_wrong_argument_is_one_line_and_code_2(args, words):
