@@ -24,7 +24,7 @@ for name in $(grep -oE '^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z]+
 done
 compile -c "$scratch/full.txt" "${only_torch[@]}" --extra all --extra minilm --extra build pyproject.toml -o requirements.lock
 compile -c "$scratch/full.txt" "${only_torch[@]}" --extra dev pyproject.toml -o requirements-dev.lock
-compile -c "$scratch/full.txt" pyproject.toml -o requirements-serve.lock
+compile -c "$scratch/full.txt" --extra signing pyproject.toml -o requirements-serve.lock
 
 # what onnx2tf imports for a network, not what it lists: 1.7 GB instead of 2.6
 printf '%s\n' onnx2tf==1.29.24 'tensorflow-cpu==2.19.0 ; platform_machine == "x86_64"' 'setuptools<81' sng4onnx >"$scratch/tflite.in"

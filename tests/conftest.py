@@ -36,6 +36,8 @@ def home(tmp_path, monkeypatch):
         "SLIPWAY_STORE",
         "SLIPWAY_RUN_ID",
         "SLIPWAY_KFP_HOST",
+        "SLIPWAY_MODEL_PRIVATE_KEY",
+        "SLIPWAY_MODEL_PUBLIC_KEY",
         "MLFLOW_TRACKING_URI",
         "MLFLOW_RUN_ID",
         "AWS_ENDPOINT_URL",

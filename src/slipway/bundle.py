@@ -10,7 +10,7 @@
     MANIFEST.json          SHA-256 sums, written last
 
 A *release* is such a directory with one more file, release.json {bundle, variant, order, scores, verdict}: the variant to
-serve, and all that may be served, best first.
+serve, and all that may be served, best first; and where it is signed with model.sig (see `slipway.signing`).
 """
 
 # N items, K classes
@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from slipway import signing
 from slipway.engines import Feeds, Session, open_session, parts
 from slipway.errors import BundleError, DataError, unknown
 from slipway.preprocess import Preprocess, Raw, restore
@@ -37,6 +38,8 @@ FORMAT = 1
 HEATMAP = "heatmap"
 """Name of the graph's second output, which image networks with a closed form of class activation maps have."""
 RELEASE = "release.json"
+OF_RELEASE = frozenset({RELEASE, signing.SIGNATURE})
+"""What a release has beside the files of its bundle."""
 SELFTEST = "selftest.npz"
 BATCH = 64
 """Items a call of the engine takes in `predict`; larger batches gained nothing on CPUs and cost memory."""
@@ -51,7 +54,7 @@ class Bundle:
 
     path: Path
     digest: str
-    """Identity of the bundle's files; for a release, without release.json."""
+    """Identity of the bundle's files; for a release, without OF_RELEASE."""
     meta: Mapping[str, Any]
     """bundle.json."""
     release: Mapping[str, Any] | None
@@ -197,7 +200,8 @@ def with_variants(bundle: Bundle, target: Path, variants: Mapping[str, tuple[Pat
     feeds = bundle.preprocess.encode(selftest_items(bundle))
     entries = dict(bundle.meta["variants"])
     with files.atomic_dir(target) as scratch:
-        shutil.copytree(bundle.path, scratch, dirs_exist_ok=True, ignore=shutil.ignore_patterns(files.MANIFEST, RELEASE))
+        left_out = shutil.ignore_patterns(files.MANIFEST, *OF_RELEASE)
+        shutil.copytree(bundle.path, scratch, dirs_exist_ok=True, ignore=left_out)
         for name, (source, about) in variants.items():
             engine, precision = parts(name)
             file = entries[source]["file"] if isinstance(source, str) else f"variants/{name}.onnx"
@@ -211,17 +215,21 @@ def with_variants(bundle: Bundle, target: Path, variants: Mapping[str, tuple[Pat
     return files.read_manifest(target).digest
 
 
-def write_release(bundle: Path, target: Path, about: Mapping[str, Any]) -> None:
-    """Write a release, complete or not at all: the files of a bundle, and release.json.
+def write_release(bundle: Path, target: Path, about: Mapping[str, Any], *, private_key: Path | None = None) -> None:
+    """Write a release, complete or not at all: the files of a bundle, release.json, and with a key its signature.
 
     Args:
         about: bundle (its digest), variant, order, scores, verdict.
+        private_key: see `signing.sign`.
+    Raises: ConfigError: the key cannot be used.
     """
     import shutil
 
     with files.atomic_dir(target) as scratch:
         shutil.copytree(bundle, scratch, dirs_exist_ok=True, ignore=shutil.ignore_patterns(files.MANIFEST))
         files.write_json(scratch / RELEASE, dict(about))
+        if private_key is not None:
+            signing.sign(scratch, private_key, name=about["bundle"])
 
 
 def _answers_of(variant: str) -> str:
@@ -229,7 +237,16 @@ def _answers_of(variant: str) -> str:
     return f"probabilities-{variant}"
 
 
-def load(path: Path, *, variant: str = "", threads: int = 0, callers: int = 1, engine: str = "", prove: bool = False) -> Bundle:
+def load(
+    path: Path,
+    *,
+    variant: str = "",
+    threads: int = 0,
+    callers: int = 1,
+    engine: str = "",
+    prove: bool = False,
+    public_key: Path | None = None,
+) -> Bundle:
     """Verify a bundle or release against its manifest and open one of its variants.
 
     Args:
@@ -239,9 +256,14 @@ def load(path: Path, *, variant: str = "", threads: int = 0, callers: int = 1, e
         callers: see `engines.open_session`.
         engine: runs the variant instead of its own, see `engines.ENGINES`.
         prove: also ask for the self-test's answers; a variant that gives others cannot be run.
-    Raises: BundleError: incomplete, altered, of a newer format, without that variant, or not runnable here.
+        public_key: its owner must have signed these files, see `signing.verify`; None: nobody must.
+    Raises:
+        BundleError: incomplete, altered, not signed, of a newer format, without that variant, or not runnable here.
+        ConfigError: the key cannot be used.
     """
     manifest = files.verify(path)
+    if public_key is not None:
+        signing.verify(path, manifest, public_key)
     meta = _read_json(path / "bundle.json")
     if meta.get("format") != FORMAT:
         raise BundleError(
@@ -249,7 +271,7 @@ def load(path: Path, *, variant: str = "", threads: int = 0, callers: int = 1, e
         )
     _require(meta, ("family", "architecture", "labels", "preprocess", "variants"), path / "bundle.json")
     release = _read_json(path / RELEASE) if RELEASE in manifest.files else None
-    digest = files.digest_of({k: v for k, v in manifest.files.items() if k != RELEASE})
+    digest = files.digest_of({k: v for k, v in manifest.files.items() if k not in OF_RELEASE})
     if release is not None:
         _require(release, ("bundle", "variant"), path / RELEASE)
     if release is not None and release["bundle"] != digest:

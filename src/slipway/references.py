@@ -61,7 +61,8 @@ def open_model(text: str, settings: Settings, *, variant: str = "") -> tuple[Ref
         variant: see `bundle.load`.
     Raises:
         NotFoundError: see `find`.
-        BundleError: damaged, without that variant, or a directory of something else, such as a checkpoint.
+        BundleError: damaged, without that variant, a directory of something else, such as a checkpoint, or a release without
+            the signature that the settings ask for.
     """
     found = find(text, settings)
     remote = found.source.startswith("s3://")  # what is here is verified as it is loaded
@@ -72,7 +73,8 @@ def open_model(text: str, settings: Settings, *, variant: str = "") -> tuple[Ref
                 f"{text}: is a checkpoint; what answers is the bundle made of it: slipway export {text} --data DATASET -o DIR"
             )
         raise BundleError(f"{text}: has no bundle.json, so it is neither a bundle nor a release; slipway models lists releases")
-    return found, bundles.load(path, variant=variant, threads=settings.threads)
+    key = settings.model_public_key if (path / bundles.RELEASE).is_file() else None  # a bundle is not signed before its release
+    return found, bundles.load(path, variant=variant, threads=settings.threads, public_key=key)
 
 
 def _directory(text: str) -> Path:

@@ -46,6 +46,10 @@ class Settings:
     threads: int
     """SLIPWAY_THREADS: threads of onnxruntime and torch. Default: the cores this process may use, shared fairly with those
     that torchrun started beside it (LOCAL_WORLD_SIZE)."""
+    model_private_key: Path | None
+    """SLIPWAY_MODEL_PRIVATE_KEY: a PEM file; `register` signs releases with it. Default: none; they are not signed."""
+    model_public_key: Path | None
+    """SLIPWAY_MODEL_PUBLIC_KEY: a PEM file; only releases that its owner signed are served. Default: none; all are."""
     rank: int
     """RANK, where torchrun started this process: only 0 writes and prints. Default 0."""
 
@@ -64,13 +68,12 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
     threads = env.get("SLIPWAY_THREADS") or str(max(1, len(os.sched_getaffinity(0)) // beside))
     if not threads.isdigit() or int(threads) < 1:
         raise ConfigError(f"SLIPWAY_THREADS: must be a whole number >= 1, got '{threads}'")
-    data = env.get("SLIPWAY_DATA")
     return Settings(
         home=home,
         store=env.get("SLIPWAY_STORE") or str(home / "store"),
         s3_endpoint=env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or "",
         tracking_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
-        data=Path(data).expanduser().absolute() if data else None,
+        data=_path(env, "SLIPWAY_DATA"),
         run_id=env.get("SLIPWAY_RUN_ID", ""),
         kfp_host=env.get("SLIPWAY_KFP_HOST", ""),
         kfp_namespace=env.get("SLIPWAY_KFP_NAMESPACE", ""),
@@ -79,5 +82,11 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         serve_image=env.get("SLIPWAY_SERVE_IMAGE", ""),
         server_token=env.get("SLIPWAY_SERVER_TOKEN", ""),
         threads=int(threads),
+        model_private_key=_path(env, "SLIPWAY_MODEL_PRIVATE_KEY"),
+        model_public_key=_path(env, "SLIPWAY_MODEL_PUBLIC_KEY"),
         rank=int(env.get("RANK", 0)) if launched else 0,
     )
+
+
+def _path(env: Mapping[str, str], name: str) -> Path | None:
+    return Path(env[name]).expanduser().absolute() if env.get(name) else None

@@ -290,7 +290,7 @@ def refuse(*, verdict: Path, run_id: str) -> NoReturn:
 
 
 def register_model(*, bundle: Path, scores: Path, verdict: Path, model_name: str, promote: bool, run_id: str) -> str:
-    """Write the release to the store, and a version with the alias `challenger` to the registry.
+    """Write the release to the store, signed where there is a key, and a version with the alias `challenger` to the registry.
 
     Scores and verdict go to the store as well, below the bundle's digest. Doing it twice changes nothing.
 
@@ -317,7 +317,8 @@ def register_model(*, bundle: Path, scores: Path, verdict: Path, model_name: str
         name = model_name or _model_name(bundles.load(bundle))
         with scratch(settings) as folder:
             release = folder / "release"
-            bundles.write_release(bundle, release, {**inputs, "variant": judged["variant"], "order": judged["order"]})
+            about = {**inputs, "variant": judged["variant"], "order": judged["order"]}
+            bundles.write_release(bundle, release, about, private_key=settings.model_private_key)
             digest = files.read_manifest(release).digest
             below = f"evaluations/{inputs['bundle']}"
             parts = {
@@ -361,7 +362,7 @@ def deploy_model(*, release: str, dataset: Path, scores: Path, model_name: str, 
 
     settings = settings_.load()
     path = fetch(release, settings.home / "cache")
-    loaded = bundles.load(path)
+    loaded = bundles.load(path, public_key=settings.model_public_key)
     name = model_name or _model_name(loaded)
     with recorded("deploy_model", run_id, {"release": files.read_manifest(path).digest}, {"namespace": namespace}) as record:
         expected = scores_.load(scores).probabilities_NK

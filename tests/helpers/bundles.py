@@ -61,10 +61,12 @@ def make_bundle(family: str, target: Path, *, seed: int = 0, labels: Sequence[st
     return target
 
 
-def make_release(bundle: Path, target: Path, *, order: Sequence[str] = (bundles.BASE,)) -> Path:
+def make_release(
+    bundle: Path, target: Path, *, order: Sequence[str] = (bundles.BASE,), private_key: Path | None = None
+) -> Path:
     """A release of `bundle`, as the register step writes it; `order`: the variants that may be served."""
     about = {"bundle": files.read_manifest(bundle).digest, "variant": order[0], "order": [*order]}
-    bundles.write_release(bundle, target, about | {"scores": "0" * 64, "verdict": "1" * 64})
+    bundles.write_release(bundle, target, about | {"scores": "0" * 64, "verdict": "1" * 64}, private_key=private_key)
     return target
 
 

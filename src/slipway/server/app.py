@@ -44,6 +44,7 @@ def create_app(
     cors: Sequence[str] = (),
     limits: Limits | None = None,
     grpc: tuple[str, int] | None = None,
+    public_key: Path | None = None,
     prediction_log: PredictionLogConfig = OFF,
     draining: Callable[[], bool] = lambda: False,
     drain_s: float = 30.0,
@@ -59,6 +60,7 @@ def create_app(
         cors: origins whose pages may ask.
         limits: of what it takes on.
         grpc: host and port of the gRPC service, 0 for a free one, which is then in `app.state.grpc_port`; None: no gRPC.
+        public_key: whose signature the models must have; None: none.
         draining: true once the server is stopping; nothing is ready from then on.
         drain_s: seconds that calls by gRPC get once the server is stopping.
         on_loaded: called once, with None when all models are ready, or with what went wrong with the first that is not.
@@ -69,6 +71,7 @@ def create_app(
     place = Place(
         cache=cache or Path(gettempdir()) / "slipway-releases",
         scheduler=scheduler,
+        public_key=public_key,
         on_batch=lambda model, items: metrics.observe_batch(model.name, model.version, items),
     )
     repository = Repository(models, place, store=store, on_ready=metrics.observe_ready)

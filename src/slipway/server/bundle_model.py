@@ -59,7 +59,7 @@ class BundleModel(ServedModel):
 
             path = fetch(self.source, place.cache)
         threads = place.scheduler.threads
-        loaded = bundles.load(path, threads=1, callers=threads, prove=True)
+        loaded = bundles.load(path, threads=1, callers=threads, prove=True, public_key=place.public_key)
         for variant, reason in loaded.passed_over.items():
             log.warning("variant passed over", extra={"model": self.name, "variant": variant, "reason": reason})
         self.digest = files.read_manifest(path).digest

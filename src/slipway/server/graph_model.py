@@ -56,6 +56,8 @@ class GraphModel(ServedModel):
         path = Path(self.source)
         if not path.is_file():
             raise BundleError(f"{path}: no such file; give the path of an ONNX file")
+        if place.public_key is not None:
+            raise BundleError(f"{path}: a bare ONNX file has no signature, and this server wants one; serve a signed release")
         self.variant = "onnxruntime-fp32"
         threads = place.scheduler.threads
         one = open_session(path, threads=1, callers=threads)

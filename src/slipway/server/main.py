@@ -93,6 +93,7 @@ def serve(
         limits=limits,
         grpc=(host, grpc_port) if grpc_port >= 0 else None,
         drain_s=DRAIN_S,
+        public_key=settings.model_public_key,
         prediction_log=prediction_log,
         draining=lambda: server.should_exit,
         on_loaded=loaded,

@@ -30,6 +30,8 @@ class Place:
     cache: Path
     """Releases from a store are kept here."""
     scheduler: Scheduler
+    public_key: Path | None = None
+    """Whose signature releases must have; None: none."""
     on_batch: Callable[["ServedModel", int], object] = lambda _model, _items: None
     """Told the items of each call of an engine."""
 
@@ -63,7 +65,9 @@ class ServedModel(ABC):
     def load(self, place: Place) -> None:
         """Fetch, verify, open and prove; does nothing when that was done.
 
-        Raises: BundleError: damaged, incomplete, or not answering as on the exporting machine. StoreError: not reachable.
+        Raises:
+            BundleError: damaged, not signed, incomplete, or not answering as on the exporting machine.
+            StoreError: not reachable.
         """
         if self.ready:
             return

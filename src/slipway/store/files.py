@@ -202,7 +202,7 @@ def is_scratch(name: str) -> bool:
 def write_manifest(directory: Path) -> Manifest:
     """Sum every file below `directory` and write MANIFEST.json there. For directories not made by `atomic_dir`, too."""
     files: dict[str, tuple[str, int]] = {}
-    for name in _present(directory):
+    for name in present(directory):
         path = directory / name
         _fsync_file(path)
         files[name] = (sha256_file(path), path.stat().st_size)
@@ -262,12 +262,12 @@ def verify(directory: Path) -> Manifest:
             raise BundleError(f"{path}: missing, though {MANIFEST} lists it; fetch or make the artifact again")
         if path.stat().st_size != size or sha256_file(path) != sha256:
             raise BundleError(f"{path}: altered, its SHA-256 is not the one in {MANIFEST}; fetch or make the artifact again")
-    if extra := sorted(set(_present(directory)) - set(manifest.files)):
+    if extra := sorted(set(present(directory)) - set(manifest.files)):
         raise BundleError(f"{directory / extra[0]}: not listed in {MANIFEST}; remove it or make the artifact again")
     return manifest
 
 
-def _present(directory: Path) -> list[str]:
+def present(directory: Path) -> list[str]:
     """POSIX paths of the files below `directory`, sorted, without its own manifest (one of an artifact inside it counts)."""
     own = directory / MANIFEST
     return sorted(p.relative_to(directory).as_posix() for p in directory.rglob("*") if p.is_file() and p != own)

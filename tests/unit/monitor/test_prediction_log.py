@@ -12,7 +12,7 @@ from slipway.export.reference import reference
 from slipway.monitor.batches import Batches
 from slipway.monitor.prediction_log import PredictionLog, PredictionLogConfig
 from slipway.server.app import create_app
-from slipway.server.models import ServedModel
+from slipway.server.models import served_model
 from tests.helpers.bundles import FAMILIES, image, make_bundle, make_items, png
 from tests.helpers.servers import wait_until
 
@@ -220,7 +220,7 @@ def test_wrong_settings_are_one_line(config, words):
 
 
 def test_every_way_of_asking_is_logged_by_the_server_and_drops_are_a_metric(tmp_path):
-    models = [ServedModel(family, str(make_bundle(family, tmp_path / family)), version="1") for family in ("nlp", "cv")]
+    models = [served_model(family, str(make_bundle(family, tmp_path / family)), version="1") for family in ("nlp", "cv")]
     config = PredictionLogConfig(target=str(tmp_path / "store"), sample=1.0, max_held=3)
     marker = "nobody may write this down"
     with TestClient(create_app(models, prediction_log=config)) as client:
