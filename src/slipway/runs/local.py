@@ -189,6 +189,8 @@ def _environment(settings: Settings) -> dict[str, str]:
         "MLFLOW_TRACKING_URI": settings.tracking_uri,
         "SLIPWAY_DATA": settings.data,
         "SLIPWAY_SERVE_IMAGE": settings.serve_image,
+        "SLIPWAY_MODEL_PRIVATE_KEY": settings.model_private_key,
+        "SLIPWAY_MODEL_PUBLIC_KEY": settings.model_public_key,
         "SLIPWAY_THREADS": settings.threads,
     }
     return {name: str(value) for name, value in values.items() if value}
