@@ -14,6 +14,7 @@ SlipwayError                    something went wrong; `retryable` says whether t
 ├── StoreError                  the artifact store does not answer or refuses (retryable)
 ├── TrackingError               the MLflow server does not answer or refuses (retryable)
 ├── ClusterError                Kubernetes or KFP does not answer or refuses (retryable)
+├── ServerError                 a model server does not answer, has no room (retryable), or fails
 └── StepFailedError             a pipeline step failed; the message is the step's own
 
 A message is one line: what, where, what it got, what is allowed, what to do.
@@ -87,6 +88,15 @@ class ClusterError(SlipwayError):
     """Kubernetes or Kubeflow Pipelines does not answer or refuses."""
 
     retryable = True
+
+
+class ServerError(SlipwayError):
+    """A model server does not answer, has no room, or fails; in the last case trying again does not help."""
+
+    def __init__(self, message: str, *, retryable: bool = True, retry_after_s: float = 0.0) -> None:
+        """`retry_after_s`: the server asks to leave it alone for so long."""
+        super().__init__(message)
+        self.retryable, self.retry_after_s = retryable, retry_after_s
 
 
 class StepFailedError(SlipwayError):

@@ -5,6 +5,7 @@ Variables that libraries own, and that we pass through untouched:
     MLFLOW_RUN_ID, MLFLOW_EXPERIMENT_ID                                      set by KFP's MLflow plugin (mlflow)
     KUBECONFIG                                                               the cluster (kubernetes)
     HF_HOME, HF_HUB_OFFLINE                                                  hub cache (transformers)
+    HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE              the way to a model server elsewhere (httpx)
     OMP_NUM_THREADS, OMP_WAIT_POLICY                                         threads of numeric libraries (torch)
     MASTER_ADDR, MASTER_PORT, WORLD_SIZE, LOCAL_RANK                         set by torchrun: where processes meet (torch)
 """
@@ -42,7 +43,8 @@ class Settings:
     serve_image: str
     """SLIPWAY_SERVE_IMAGE: the slipway-serve image by digest, named by InferenceServices. Default: the runtime's own."""
     server_token: str
-    """SLIPWAY_SERVER_TOKEN: the bearer token that requests to the model server must carry. Default: none is asked for."""
+    """SLIPWAY_SERVER_TOKEN: the bearer token that requests to the model server must carry, and that ours do carry.
+    Default: none is asked for, none is sent."""
     threads: int
     """SLIPWAY_THREADS: threads of onnxruntime and torch. Default: the cores this process may use, shared fairly with those
     that torchrun started beside it (LOCAL_WORLD_SIZE)."""
