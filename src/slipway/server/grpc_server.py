@@ -84,7 +84,7 @@ class GrpcServer:
                 text = str(exc) if reason is not Reason.INTERNAL else "internal error; the server's log has the cause"
                 if isinstance(exc, RefusedError) and exc.retry_after_s:
                     trailing.append(("retry-after", str(exc.retry_after_s)))
-                await context.abort(grpc.StatusCode[reason.grpc], text[:2000], trailing)
+                await context.abort(grpc.StatusCode[reason.grpc], text[:2000], tuple(trailing))
             return found if isinstance(found, bytes) else bytes(found.SerializeToString())
 
         return handle
