@@ -12,7 +12,7 @@ Needs httpx, numpy and orjson, and grpcio where a gRPC address is given; never t
 ...     for answer in client.predict_folder("cv-shapes", "photos"):
 ...         print(answer.source, answer.prediction.label if answer.prediction else answer.error)
 ['cv-shapes', 'nlp-reviews']
-('circle', 0.88, ['circle', 'square', 'triangle'])
+('circle', 0.72, ['circle', 'square', 'triangle'])
 ('positive', ('a', 'fine', 'film'))
 photos/1.png circle
 photos/2.png not an image (8 bytes); allowed: JPEG, PNG, BMP, WEBP, TIFF

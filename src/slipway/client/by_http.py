@@ -58,8 +58,9 @@ class Http:
 
     def get(self, path: str, deadline: Deadline) -> dict[str, Any]:
         """JSON of a route. Raises: see `infer`."""
+        _, content = self._send("GET", path, deadline)
         try:
-            return rest.json_object(self._send("GET", path, deadline)[1])
+            return rest.json_object(content)
         except RequestError as exc:
             raise self._no_protocol(exc) from exc
 
@@ -163,8 +164,9 @@ def _is_loopback(host: str) -> bool:
 
 
 def _first_cause(exc: BaseException) -> BaseException:
-    while exc.__cause__ is not None:
-        exc = exc.__cause__
+    """Of httpx's and httpcore's errors: theirs name the one before as cause or as argument."""
+    while (before := exc.__cause__ or next(iter(exc.args), None)) is not None and isinstance(before, BaseException):
+        exc = before
     return exc
 
 

@@ -71,7 +71,10 @@ class Client:
 
     def models(self) -> list[str]:
         """Names of the served models, sorted."""
-        return list(self._transports.get("/v2/models")["models"])
+        found = self._transports.get("/v2/models")
+        if "models" not in found:
+            raise ServerError("/v2/models: answered no list of models; is it a model server of Slipway?", retryable=False)
+        return list(found["models"])
 
     def metadata(self, model: str, *, timeout_s: float | None = None) -> dict[str, Any]:
         """What the protocol says of a model: inputs and outputs with their data types and shapes, its classes, its digest."""

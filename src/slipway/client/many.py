@@ -38,7 +38,7 @@ def stream(ask: Ask, entries: Iterable[Entry], *, max_items: int) -> Iterator[An
 
 def answered(ask: Ask, batch: Sequence[Entry]) -> list[Answered]:
     """An answer an entry. Those that the server cannot read are set aside, and the rest is asked again."""
-    errors = {i: str(raw) for i, (_, raw) in enumerate(batch) if isinstance(raw, DataError)}
+    errors = {i: str(raw).removeprefix(f"{source}: ") for i, (source, raw) in enumerate(batch) if isinstance(raw, DataError)}
     predictions: dict[int, Prediction] = {}
     while kept := [(i, raw) for i, (_, raw) in enumerate(batch) if i not in errors and not isinstance(raw, DataError)]:
         try:

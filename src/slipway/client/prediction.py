@@ -127,7 +127,8 @@ class Classifier:
         found = {tensor.name: tensor.values for tensor in answer.outputs}
         probabilities_NK = np.asarray(found.get("probabilities", ()), np.float32)
         if probabilities_NK.ndim != 2 or probabilities_NK.shape[1] != len(self.labels) or "label" not in found:
-            raise ServerError(f"model '{answer.model}': answered no probabilities of its {len(self.labels)} classes")
+            said = f"model '{answer.model}': answered no label and probabilities of its {len(self.labels)} classes"
+            raise ServerError(said, retryable=False)
         reasons = [_reason(found, i) for i in range(len(probabilities_NK))]
         return [
             Prediction(
