@@ -140,7 +140,7 @@ MISTAKES = {
     "a file of no image": (lambda c: c.predict("cv", [png_of(), __file__]), RequestError, "test_answers.py: not an image"),
     "no file": (lambda c: c.predict("cv", ["/no/a.png"]), DataError, "/no/a.png: cannot be read (No such file or directory)"),
     "odd path": (lambda c: c.predict("cv", ["\0"]), DataError, "cannot be read (embedded null"),
-    "floats": (lambda c: c.predict("cv", [np.zeros((4, 4, 3))]), DataError, "item 0: pixels must be uint8 [H, W, 1 or 3], got f"),
+    "floats": (lambda c: c.predict("cv", [np.zeros((4, 4, 3))]), DataError, "item 0: pixels must be uint8 [H, W, 1 or 3]"),
     "a number": (lambda c: c.predict("nlp", [7]), DataError, "item 0: the model takes texts: a text; got int"),
     "no UTF-8": (lambda c: c.predict("nlp", ["a", b"\xff"]), DataError, "item 1: no text in UTF-8"),
     "half a character": (lambda c: c.predict("nlp", ["\ud800"]), DataError, "item 0: no text in UTF-8"),

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from slipway.client import Client
@@ -13,6 +14,7 @@ from slipway.errors import NotFoundError, RequestError, ServerError, SlipwayErro
 from slipway.server.app import create_app
 from slipway.server.dataplane import Limits
 from slipway.server.models import served_model
+from tests.helpers.bundles import png
 from tests.helpers.scripted import Scripted
 from tests.helpers.servers import DEADLINE_S, running
 from tests.unit.client.conftest import TOKEN
@@ -187,6 +189,19 @@ def test_a_server_without_a_free_place_is_asked_again(releases, transport):
             with pytest.raises(ServerError, match="overloaded: 1 requests are waiting"):
                 client.predict("nlp", ["fine film"], timeout_s=0.5)
             plane._places = 0
+
+
+@pytest.mark.parametrize("transport", ["json", "binary", "grpc"])
+def test_a_real_server_gives_up_with_its_caller(address, transport):
+    """Tenths of a second of decoding, for a caller who waits less."""
+    heavy = [png(np.zeros((2000, 2000, 3), np.uint8))] * 6
+    with Client(address[0], token=TOKEN, grpc=address[1], transport=transport) as client:
+        client.classifier("cv")
+        began = time.monotonic()
+        with pytest.raises(ServerError, match=r"answered (504|DEADLINE_EXCEEDED)|no answer in time"):
+            client.predict("cv", heavy, timeout_s=0.05)
+        assert time.monotonic() - began < 1
+        assert len(client.predict("cv", heavy)) == 6
 
 
 @pytest.mark.parametrize("transport", ["binary", "grpc"])
