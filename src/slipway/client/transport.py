@@ -49,7 +49,7 @@ class Transports:
         self._http = Http(url, token=token)
         self._grpc = None
         if grpc:
-            from slipway.client.by_grpc import Grpc  # its library is a third of the import
+            from slipway.client.by_grpc import Grpc  # a fifth more to import, for those who use it
 
             self._grpc = Grpc(grpc, token=token, secure=self._http.secure, here=self._http.here)
 
