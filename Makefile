@@ -11,6 +11,9 @@ DATA ?=
 ARGS ?=
 MODELS ?=
 PORT ?= 8080
+ROUNDS ?= 5
+LOAD_S ?= 3
+PEERS ?=
 PY := .venv/bin/python
 SLIPWAY := .venv/bin/slipway
 PYTEST_ARGS ?=
@@ -18,7 +21,7 @@ PYTEST := $(PY) -m pytest $(PYTEST_ARGS)
 # a worker a core, one thread each; what a file's tests share is made once
 PARALLEL := OMP_NUM_THREADS=1 SLIPWAY_THREADS=1 $(PYTEST) -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup setup-dev pipeline-run train serve mlflow-ui compile check fmt lock minio test test-all bench bench-training wheel clean
+.PHONY: help setup setup-dev pipeline-run train serve mlflow-ui compile check fmt lock minio test test-all bench bench-serving bench-training wheel clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +73,10 @@ test-all: setup-dev ## All of it: kill matrix, all families, S3 (where Go is), a
 
 bench: setup-dev ## Measure speed, minutes: n and spread beside each number
 	@$(PYTEST) -m 'bench and not quality' -s tests/benchmarks
+
+bench-serving: setup-dev ## Load the server by h2load, beside others with PEERS=all: tests/benchmarks/SERVING.md; ROUNDS=5 LOAD_S=3
+	@tests/helpers/unpack_h2load.sh .cache/h2load
+	@$(PY) -m tests.benchmarks.serving --rounds $(ROUNDS) --seconds $(LOAD_S) --peers '$(PEERS)' $(ARGS)
 
 bench-training: setup-dev ## Train on the real data under SLIPWAY_DATA, hours; PYTEST_ARGS='-k NAME' for one row; goes on after a kill
 	@$(PYTEST) -m quality -s tests/benchmarks

@@ -41,14 +41,14 @@ class Load:
     """Answers."""
 
 
-def run(url: str, request: Request, *, clients: int, seconds: float, answer_bytes: int, per_second: int = 0) -> Load:
+def run(url: str, request: Request, *, clients: int, seconds: float, answer_bytes: int = 0, per_second: int = 0) -> Load:
     """Send one request over and over.
 
     Args:
         clients: connections, each with one request at a time.
         seconds: that count; a third of it comes before them. With a warm-up h2load counts what ends in this time, without
             it loses a request of each client.
-        answer_bytes: of a right answer's body: gRPC's errors are answers of status 200 without one.
+        answer_bytes: of a right answer's body: gRPC's errors are answers of status 200 without one. 0: not looked at.
         per_second: at most so many requests a second of each client; 0: as many as there come answers.
     Raises: LoadError: a request failed, or nothing was answered.
     """
@@ -68,7 +68,7 @@ def parse(out: str, log: str, err: str = "", *, seconds: float, answer_bytes: in
         raise LoadError(f"h2load: {found['succeeded']} of {found['done']} answers succeeded {bad or ''}".rstrip())
     if int(data["bytes"]) < 0.9 * answer_bytes * found["done"]:
         raise LoadError(
-            f"h2load: {found['done']} answers have {data['bytes']} bytes in all, a right one has {answer_bytes}; some are errors"
+            f"h2load: {found['done']} answers have {data['bytes']} bytes in all, a right one {answer_bytes}; some are errors"
         )
     rows = [line.split("\t") for line in log.splitlines()]
     taken = [int(row[2]) / 1000 for row in rows if row[1] == "200"]

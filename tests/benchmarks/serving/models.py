@@ -1,4 +1,4 @@
-"""The models under load: the real architectures with random weights, which are as fast as trained ones, by the product's exporter."""
+"""The models under load: the architectures with random weights, as fast as trained ones, by the product's own exporter."""
 
 # N items, C channels, H/W px
 
@@ -147,7 +147,7 @@ def _network(spec: Spec) -> tuple[nn.Module, Preprocess]:
 
 @torch.no_grad()
 def _spread(model: nn.Module, feeds: Mapping[str, torch.Tensor]) -> None:
-    """Make the answers tell items apart, so that a wrong one is seen: statistics of real items, and a head of a fitting size."""
+    """Make the answers tell items apart, so that a wrong one is seen: statistics of such items, a head of a fitting size."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0

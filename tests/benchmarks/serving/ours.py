@@ -28,6 +28,10 @@ class Server:
     grpc: str
     """URL; empty: it has no such port."""
 
+    def url(self, request: wire.Request) -> str:
+        """Which of them a request goes to."""
+        return self.grpc if request.http2 else self.http
+
 
 @contextmanager
 def serving(model: str, path: Path) -> Iterator[Server]:

@@ -34,9 +34,8 @@ class Records:
         return self._engine[model, clients, number]
 
     def peers(self, model: str, form: str, clients: int) -> list[str]:
-        """Who was measured there beside ours."""
-        there = {k[3] for k in self._loads if k[:3] == (model, form, clients)}
-        return sorted(there - {ours.NAME})
+        """Who was measured there."""
+        return sorted({k[3] for k in self._loads if k[:3] == (model, form, clients)} - {ours.NAME})
 
     def by_ceiling(self, model: str, form: str, clients: int, server: str, *, batched: bool = False) -> Estimate:
         """Throughput by the engine's at batch 1, or by its best of all batches."""
@@ -89,8 +88,9 @@ def write(text: str, target: Path) -> None:
     """Put the tables between the marks of a file; the rest of it stays. A file without marks gets them at its end."""
     old = target.read_text(encoding="utf-8") if target.exists() else ""
     before, begin, rest = old.partition(BEGIN)
-    after = rest.partition(END)[2] if begin else ""
-    target.write_text(f"{before.rstrip()}\n\n{BEGIN}\n\n{text}\n\n{END}\n{after.lstrip()}".lstrip(), encoding="utf-8")
+    after = rest.partition(END)[2] if begin else "\n"
+    head = f"{before.rstrip()}\n\n" if before.strip() else ""
+    target.write_text(f"{head}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
 
 
 ALONE_HEAD = ("model", "callers × threads, batch 1: items/s", "best batch ≤ 8: items/s", "one caller's p50, ms")
@@ -150,7 +150,7 @@ def _engine_rows(cell: Cell, known: Records) -> list[tuple[str, ...]]:
                     _told(added) if clients == 1 else "–",
                     SIGNS[bar.kind].format(bar.value) if bar else "–",
                     judged or "",
-                    _number(mean([r["live_p99_ms"] for r in mine.values()]).value),
+                    _number(mean([r["live_p99_ms"] for r in mine.values()]).value) if clients > 1 else "–",
                 )
             )
     return rows
@@ -175,8 +175,10 @@ def _peer_rows(cell: Cell, known: Records) -> list[tuple[str, ...]]:
     rows = []
     for form in cell.forms:
         for clients in CONCURRENCIES:
+            mine = known.loads(cell.model, form, clients, ours.NAME)
             there = known.peers(cell.model, form, clients)
-            if not there or not known.loads(cell.model, form, clients, ours.NAME):
+            there = [peer for peer in there if mine.keys() & known.loads(cell.model, form, clients, peer)]
+            if not there:
                 continue
             told = [f"{cell.request} → {cell.model}", form, str(clients)]
             for what in ("rate", "p99_ms"):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.benchmarks.serving import h2load, models, ours, peers, wire
+from tests.benchmarks.serving import h2load, models, ours, peer_process, peers, wire
 from tests.benchmarks.serving.ceiling import Ceiling
 from tests.benchmarks.serving.cells import CELLS, CONCURRENCIES
 from tests.benchmarks.serving.h2load import Load, LoadError
@@ -22,10 +23,10 @@ ASK_S = 60
 LIVE_PER_S = 20
 """How often a probe asks for liveness while our server is under load."""
 TRIAL = 8
-"""Connections of the trial of a peer's choices."""
+"""Connections when a peer's choices of workers and threads are tried; the geometric mean of its requests' rates decides."""
 
 
-class WrongAnswer(Exception):
+class WrongAnswerError(Exception):
     """A server does not answer as the engine does."""
 
 
@@ -39,12 +40,12 @@ class Target:
     request: wire.Request
     answer_bytes: int
     live: str = ""
-    """URL whose liveness is asked for meanwhile."""
+    """URL whose liveness is asked for meanwhile, where more than one waits."""
 
     def load(self, clients: int, seconds: float) -> dict[str, Any]:
         """One load. Raises: LoadError: a request failed."""
         with ThreadPoolExecutor(1) as beside:
-            probes = beside.submit(_probed, self.live, seconds) if self.live else None
+            probes = beside.submit(_probed, self.live, seconds) if self.live and clients > 1 else None
             found = h2load.run(self.url, self.request, clients=clients, seconds=seconds, answer_bytes=self.answer_bytes)
             told = {"rate": found.rate, "p50_ms": found.p50_ms, "p99_ms": found.p99_ms, "count": found.count}
             return told | ({"live_p99_ms": probes.result().p99_ms} if probes else {})
@@ -106,12 +107,13 @@ class Run:
         try:
             server = stack.enter_context(ours.serving(model, path))
         except AssertionError as exc:
-            self._missing("not run", exc, model=model, server=ours.NAME, form=", ".join(forms))
+            reason = str(exc).strip().splitlines()[-1]  # behind its log
+            self._missing("not run", reason, model=model, server=ours.NAME, form=", ".join(forms))
             return []
         found = []
         for form in forms:
             request = ours.request(model, form, item)
-            if not (url := server.grpc if request.http2 else server.http):
+            if not (url := server.url(request)):
                 self._missing("not run", "the server has no gRPC port", model=model, server=ours.NAME, form=form)
                 continue
             found += self._checked(ours.NAME, model, form, url, request, expected, live=server.http)
@@ -134,18 +136,18 @@ class Run:
         probe = next(iter(asked.values()))
         try:
             self.say(f"{name}: installing")
-            environment = peers.install(name, environments)
+            environment = peer_process.install(name, environments)
             tried: dict[tuple[int, int], float] = {}
             for threads, workers in dict.fromkeys([(self.threads, 1), (1, self.threads)]):
                 self.say(f"{name}: {workers} workers of {threads} threads")
-                with peers.running(name, environment, graphs, probe, threads=threads, workers=workers) as (server, _):
-                    url = server.grpc if probe.http2 else server.http
-                    tried[threads, workers] = h2load.run(url, probe, clients=TRIAL, seconds=self.seconds, answer_bytes=1).rate
+                with peer_process.running(name, environment, graphs, probe, threads=threads, workers=workers) as (server, _):
+                    rates = [h2load.run(server.url(r), r, clients=TRIAL, seconds=self.seconds).rate for r in asked.values()]
+                    tried[threads, workers] = statistics.geometric_mean(rates)
             threads, workers = max(tried, key=lambda choice: tried[choice])
             server, group = stack.enter_context(
-                peers.running(name, environment, graphs, probe, threads=threads, workers=workers)
+                peer_process.running(name, environment, graphs, probe, threads=threads, workers=workers)
             )
-        except (peers.PeerError, LoadError) as exc:
+        except (peer_process.PeerError, LoadError) as exc:
             self._missing("not run", exc, model="all", server=name, form="all")
             return
         self.record(
@@ -154,11 +156,10 @@ class Run:
             requirements=[*peers.PEERS[name].requirements],
             choice=f"{workers} × {threads}",
             tried={f"{w} × {t}": rate for (t, w), rate in tried.items()},
-            idle_cpu=peers.busy_share(group),
+            idle_cpu=peer_process.busy_share(group),
         )
         for (model, form), request in asked.items():
-            url = server.grpc if request.http2 else server.http
-            targets[model].extend(self._checked(name, model, form, url, request, expected[model]))
+            targets[model].extend(self._checked(name, model, form, server.url(request), request, expected[model]))
 
     def _checked(
         self, server: str, model: str, form: str, url: str, request: wire.Request, expected: np.ndarray, live: str = ""
@@ -168,14 +169,14 @@ class Run:
             answer = wire.ask(url, request, ASK_S)
             found = request.read(answer)
             if found.shape != expected.shape or not np.abs(found - expected).max() <= TOLERANCE:
-                raise WrongAnswer(f"answers {np.round(found[:4], 3)}…, the engine {np.round(expected[:4], 3)}…")
+                raise WrongAnswerError(f"answers {np.round(found[:4], 3)}…, the engine {np.round(expected[:4], 3)}…")
         except Exception as exc:  # noqa: BLE001  whatever a server or client does: the cell says so, the others go on
             self._missing("failed", exc, model=model, server=server, form=form)
             return []
         return [Target(server, form, url, request, len(answer), live)]
 
     def _missing(self, what: str, reason: object, **about: Any) -> None:
-        line = (str(reason).strip().splitlines() or [type(reason).__name__])[-1][:300]
+        line = (str(reason).strip().splitlines() or [type(reason).__name__])[0][:300]
         self.record(what, **about, reason=line)
         self.say(f"{what}: {about['server']}, {about['model']}, {about['form']}: {line}")
 

@@ -12,11 +12,11 @@ class Onnx(Model):
         self.session = session(name)
         self.ready = True
 
-    def predict(self, payload: InferRequest, headers=None, response_headers=None) -> InferResponse:
+    def predict(self, payload: InferRequest, *_, **__) -> InferResponse:
         values = payload.inputs[0].as_numpy()
         if self.name == "resnet18_224":
-            file = values.ravel()[0]
-            values = pixels(base64.b64decode(file) if isinstance(file, str) else file)
+            (file,) = values.ravel()
+            values = pixels(base64.b64decode(file))
         found = answer(self.session, values)
         output = InferOutput("probabilities", [*found.shape], "FP32")
         output.set_data_from_numpy(found, binary_data=bool(payload.from_grpc))
@@ -24,5 +24,5 @@ class Onnx(Model):
 
 
 if __name__ == "__main__":
-    server = ModelServer(http_port=PORT, grpc_port=GRPC_PORT, workers=WORKERS, enable_grpc=True, access_log_format=None)
+    server = ModelServer(http_port=PORT, grpc_port=GRPC_PORT, workers=WORKERS, enable_grpc=True, enable_latency_logging=False)
     server.start([Onnx("small_cnn"), Onnx("resnet18_224")])

@@ -8,7 +8,7 @@ from shared import PORT, WORKERS, answer, pixels, session
 
 
 class Cnn(litserve.LitAPI):
-    def setup(self, device):
+    def setup(self, _device):
         self.session = session("small_cnn")
 
     def decode_request(self, request):
@@ -22,7 +22,7 @@ class Cnn(litserve.LitAPI):
 
 
 class Resnet(Cnn):
-    def setup(self, device):
+    def setup(self, _device):
         self.session = session("resnet18_224")
 
     def decode_request(self, request):

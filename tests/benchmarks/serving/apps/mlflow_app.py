@@ -2,7 +2,6 @@
 
 import os
 import sys
-import tempfile
 
 import mlflow.onnx
 import numpy as np
@@ -12,7 +11,7 @@ from mlflow.types import Schema, TensorSpec
 from shared import GRAPHS, PORT, THREADS, WORKERS
 
 if __name__ == "__main__":
-    folder = os.path.join(tempfile.mkdtemp(prefix="bench-mlflow-"), "model")
+    folder = "model"
     given = Schema([TensorSpec(np.dtype("float32"), (-1, 3, 200, 200), "image")])
     mlflow.onnx.save_model(
         onnx.load(GRAPHS["small_cnn"]),
