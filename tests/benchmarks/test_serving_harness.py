@@ -23,7 +23,7 @@ LOG = "".join(f"1795729092768949\t200\t{1000 * ms}\n" for ms in (4, 1, 2, 3))
 
 
 def test_a_load_is_read():
-    load = h2load.parse(OUT.format(**GOOD), LOG, seconds=2.0, answer_bytes=300)
+    load = h2load.parse(OUT.format(**GOOD), LOG, clients=1, seconds=2.0, answer_bytes=300)
     assert load == h2load.Load(rate=2.0, p50_ms=2.5, p99_ms=pytest.approx(3.97), count=4)
 
 
@@ -34,18 +34,18 @@ def test_a_load_is_read():
         ({"timeout": 2}, "4 of 4 answers succeeded {'timeout': 2}"),
         ({"done": 0, "succeeded": 0}, "0 of 0 answers succeeded"),
         ({"data": 900}, "4 answers have 900 bytes in all, a right one 300"),
-        ({"done": 5, "succeeded": 5, "data": 1500}, "5 answers, but 4 in its log"),
+        ({"done": 6, "succeeded": 6, "data": 1800}, "6 answers, but 4 in its log"),
     ],
 )
 def test_a_load_with_failures_is_none(changed, reason):
     with pytest.raises(h2load.LoadError) as refused:
-        h2load.parse(OUT.format(**GOOD | changed), LOG, seconds=1.0, answer_bytes=300)
+        h2load.parse(OUT.format(**GOOD | changed), LOG, clients=1, seconds=1.0, answer_bytes=300)
     assert reason in str(refused.value)
 
 
 def test_no_output_gives_the_reason():
     with pytest.raises(h2load.LoadError, match="connection refused"):
-        h2load.parse("", "", "connection refused", seconds=1.0, answer_bytes=1)
+        h2load.parse("", "", "connection refused", clients=1, seconds=1.0, answer_bytes=1)
 
 
 def test_an_interval_is_students():

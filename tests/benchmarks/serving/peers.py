@@ -88,7 +88,7 @@ PEERS: Mapping[str, Peer] = {
         asked=_v2((CNN, JSON), (CNN, BINARY), (CNN, GRPC), (RESNET, JSON)),  # files behind the JSON it answers with 500
     ),
     "mlserver": Peer(
-        requirements=("mlserver==1.7.1",),
+        requirements=("mlserver==1.7.1", "uvloop==0.21.0"),  # with a newer uvloop its workers end at their start
         command=("{bin}/mlserver", "start", "{apps}/mlserver"),
         environment={
             "MLSERVER_HOST": "127.0.0.1",

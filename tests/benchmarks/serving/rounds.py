@@ -137,17 +137,15 @@ class Run:
         try:
             self.say(f"{name}: installing")
             environment = peer_process.install(name, environments)
-            tried: dict[tuple[int, int], float] = {}
-            for threads, workers in dict.fromkeys([(self.threads, 1), (1, self.threads)]):
-                self.say(f"{name}: {workers} workers of {threads} threads")
-                with peer_process.running(name, environment, graphs, probe, threads=threads, workers=workers) as (server, _):
-                    rates = [h2load.run(server.url(r), r, clients=TRIAL, seconds=self.seconds).rate for r in asked.values()]
-                    tried[threads, workers] = statistics.geometric_mean(rates)
+            tried = {
+                (threads, workers): self._tried(name, environment, graphs, list(asked.values()), threads, workers)
+                for threads, workers in dict.fromkeys([(self.threads, 1), (1, self.threads)])
+            }
             threads, workers = max(tried, key=lambda choice: tried[choice])
             server, group = stack.enter_context(
                 peer_process.running(name, environment, graphs, probe, threads=threads, workers=workers)
             )
-        except (peer_process.PeerError, LoadError) as exc:
+        except peer_process.PeerError as exc:
             self._missing("not run", exc, model="all", server=name, form="all")
             return
         self.record(
@@ -160,6 +158,25 @@ class Run:
         )
         for (model, form), request in asked.items():
             targets[model].extend(self._checked(name, model, form, server.url(request), request, expected[model]))
+
+    def _tried(
+        self,
+        name: str,
+        environment: Path,
+        graphs: Mapping[str, Path],
+        requests: Sequence[wire.Request],
+        threads: int,
+        workers: int,
+    ) -> float:
+        """How many answers a second a peer gives so; 0 where it does not run so, which is told."""
+        self.say(f"{name}: {workers} workers of {threads} threads")
+        try:
+            with peer_process.running(name, environment, graphs, requests[0], threads=threads, workers=workers) as (server, _):
+                loads = [h2load.run(server.url(r), r, clients=TRIAL, seconds=self.seconds) for r in requests]
+        except (peer_process.PeerError, LoadError) as exc:
+            self._missing("not run", exc, model="all", server=name, form=f"{workers} workers of {threads} threads")
+            return 0.0
+        return statistics.geometric_mean(load.rate for load in loads)
 
     def _checked(
         self, server: str, model: str, form: str, url: str, request: wire.Request, expected: np.ndarray, live: str = ""

@@ -9,10 +9,11 @@ from shared import GRPC_PORT, PORT, WORKERS, answer, pixels, session
 class Onnx(Model):
     def __init__(self, name):
         super().__init__(name)
-        self.session = session(name)
+        self.session = None  # with several workers the model is pickled to each
         self.ready = True
 
     def predict(self, payload: InferRequest, *_, **__) -> InferResponse:
+        self.session = self.session or session(self.name)
         values = payload.inputs[0].as_numpy()
         if self.name == "resnet18_224":
             (file,) = values.ravel()
