@@ -32,7 +32,7 @@ def test_a_load_is_read():
     [
         ({"succeeded": 3, "failed": 1}, "3 of 4 answers succeeded {'failed': 1}"),
         ({"timeout": 2}, "4 of 4 answers succeeded {'timeout': 2}"),
-        ({"done": 0, "succeeded": 0}, "0 of 0 answers succeeded"),
+        ({"done": 0, "succeeded": 0}, "nothing was answered in 1 s"),
         ({"data": 900}, "4 answers have 900 bytes in all, a right one 300"),
         ({"done": 6, "succeeded": 6, "data": 1800}, "6 answers, but 4 in its log"),
     ],

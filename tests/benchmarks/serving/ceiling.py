@@ -81,7 +81,7 @@ class Ceiling(AbstractContextManager["Ceiling"]):
         n = self._threads
         arms = list(dict.fromkeys([(n, 1), (1, n)]))
         single = {f"{c}×{t}": self._run(c, t, 1, seconds) for c, t in dict.fromkeys([*arms, (1, 1)])}
-        batched = {f"{c}×{t}, batch {b}": self._run(c, t, b, seconds / 2)[0] for c, t in arms for b in (2, 4, MAX_BATCH)}
+        batched = {f"{c}×{t}, batch {b}": self._run(c, t, b, seconds / 3)[0] for c, t in arms for b in (2, 4, MAX_BATCH)}
         rates = {f"{c}×{t}": single[f"{c}×{t}"][0] for c, t in arms}
         lone = {name: ms for name, (_, ms) in single.items() if name.startswith("1×")}
         return {"rates": rates, "lone_ms": lone, "batched": batched}

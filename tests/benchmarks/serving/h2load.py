@@ -53,7 +53,10 @@ def run(url: str, request: Request, *, clients: int, seconds: float, answer_byte
     Raises: LoadError: a request failed, or nothing was answered.
     """
     with _waiting(url, request, clients, seconds, per_second) as (child, log):
-        out, err = child.communicate(timeout=seconds * 2 + PATIENCE_S)
+        try:
+            out, err = child.communicate(timeout=seconds * 2 + PATIENCE_S)
+        except subprocess.TimeoutExpired as exc:
+            raise LoadError(f"h2load: no end after {exc.timeout:g} s") from exc
         return parse(out, log.read_text(encoding="utf-8"), err, clients=clients, seconds=seconds, answer_bytes=answer_bytes)
 
 
@@ -64,7 +67,9 @@ def parse(out: str, log: str, err: str = "", *, clients: int, seconds: float, an
         raise LoadError(f"h2load: no result: {(err or out).strip()[-300:]}")
     found = {name: int(value) for name, value in counts.groupdict().items()}
     bad = {name: found[name] for name in ("failed", "errored", "timeout") if found[name]}
-    if bad or not found["done"] or found["succeeded"] != found["done"]:
+    if not found["done"] and not bad:
+        raise LoadError(f"h2load: nothing was answered in {seconds:g} s; give it more seconds")
+    if bad or found["succeeded"] != found["done"]:
         raise LoadError(f"h2load: {found['succeeded']} of {found['done']} answers succeeded {bad or ''}".rstrip())
     if int(data["bytes"]) < 0.9 * answer_bytes * found["done"]:
         raise LoadError(

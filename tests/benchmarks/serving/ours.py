@@ -24,6 +24,7 @@ FORMS = {JSON: wire.as_json, BINARY: wire.as_binary, PIXELS: wire.as_binary, GRP
 class Server:
     """A running server."""
 
+    pid: int
     http: str
     grpc: str
     """URL; empty: it has no such port."""
@@ -42,7 +43,7 @@ def serving(model: str, path: Path) -> Iterator[Server]:
     with process(f"{model}={path}", *ARGUMENTS) as child:
         told = ready_line(child)
         grpc = f"http://127.0.0.1:{told['grpc_port']}" if "grpc_port" in told else ""
-        yield Server(f"http://127.0.0.1:{told['port']}", grpc)
+        yield Server(child.pid, f"http://127.0.0.1:{told['port']}", grpc)
 
 
 def request(model: str, form: str, item: Any) -> wire.Request:

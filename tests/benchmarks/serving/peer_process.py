@@ -47,8 +47,8 @@ def install(name: str, cache: Path) -> Path:
 @contextmanager
 def running(
     name: str, environment: Path, graphs: Mapping[str, Path], probe: Request, *, threads: int, workers: int
-) -> Iterator[tuple[Server, int]]:
-    """A peer that answers `probe`, and the id of its process group.
+) -> Iterator[Server]:
+    """A peer that answers `probe`.
 
     Args:
         threads: of each of its sessions.
@@ -74,28 +74,11 @@ def running(
             start_new_session=True,
         )
         try:
-            server = Server(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{grpc_port}")
+            server = Server(child.pid, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{grpc_port}")
             _until_it_answers(child, server.url(probe), probe, log)
-            yield server, child.pid
+            yield server
         finally:
             _end(child)
-
-
-def busy_share(group: int, seconds: float = 2.0) -> float:
-    """Share of a core that the processes of a group take while nobody asks them."""
-    before, began = _cpu_s(group), time.perf_counter()
-    time.sleep(seconds)
-    return (_cpu_s(group) - before) / (time.perf_counter() - began)
-
-
-def _cpu_s(group: int) -> float:
-    ticks = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # ended meanwhile
-            fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-            if int(fields[3]) == group or int(fields[2]) == group:  # session, process group
-                ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _until_it_answers(child: "subprocess.Popen[bytes]", url: str, probe: Request, log: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.benchmarks.serving import h2load, models, ours, peer_process, peers, wire
+from tests.benchmarks.serving import h2load, models, ours, peer_process, peers, processes, wire
 from tests.benchmarks.serving.ceiling import Ceiling
 from tests.benchmarks.serving.cells import CELLS, CONCURRENCIES
 from tests.benchmarks.serving.h2load import Load, LoadError
@@ -20,6 +20,8 @@ from tests.benchmarks.serving.h2load import Load, LoadError
 TOLERANCE = 1e-3
 """Largest difference of a probability from the engine's."""
 ASK_S = 60
+IDLE_S = 2.0
+"""How long a peer that nobody asks is watched."""
 LIVE_PER_S = 20
 """How often a probe asks for liveness while our server is under load."""
 TRIAL = 8
@@ -34,21 +36,26 @@ class WrongAnswerError(Exception):
 class Target:
     """A server and what it is sent."""
 
-    server: str
+    name: str
     form: str
-    url: str
+    server: ours.Server
     request: wire.Request
     answer_bytes: int
-    live: str = ""
-    """URL whose liveness is asked for meanwhile, where more than one waits."""
 
     def load(self, clients: int, seconds: float) -> dict[str, Any]:
-        """One load. Raises: LoadError: a request failed."""
-        with ThreadPoolExecutor(1) as beside:
-            probes = beside.submit(_probed, self.live, seconds) if self.live and clients > 1 else None
-            found = h2load.run(self.url, self.request, clients=clients, seconds=seconds, answer_bytes=self.answer_bytes)
-            told = {"rate": found.rate, "p50_ms": found.p50_ms, "p99_ms": found.p99_ms, "count": found.count}
-            return told | ({"live_p99_ms": probes.result().p99_ms} if probes else {})
+        """One load; of our server, where more than one waits, its liveness is asked for meanwhile.
+
+        Raises: LoadError: a request failed. TimeoutError: the server does not come to rest after it.
+        """
+        url, probed = self.server.url(self.request), self.name == ours.NAME and clients > 1
+        try:
+            with ThreadPoolExecutor(1) as beside:
+                probes = beside.submit(_probed, self.server.http, seconds) if probed else None
+                found = h2load.run(url, self.request, clients=clients, seconds=seconds, answer_bytes=self.answer_bytes)
+                told = {"rate": found.rate, "p50_ms": found.p50_ms, "p99_ms": found.p99_ms, "count": found.count}
+                return told | ({"live_p99_ms": probes.result().p99_ms} if probes else {})
+        finally:
+            processes.settle(self.server.pid)
 
 
 class Run:
@@ -96,10 +103,10 @@ class Run:
             if target is None:
                 self.record("engine", **common, **ceiling.calibrate(self.seconds))
                 continue
-            about = common | {"server": target.server, "form": target.form}
+            about = common | {"server": target.name, "form": target.form}
             try:
                 self.record("load", **about, **target.load(clients, self.seconds))
-            except LoadError as exc:
+            except (LoadError, TimeoutError) as exc:
                 self._missing("failed", exc, **about)
 
     def _ours(self, stack: ExitStack, model: str, path: Path, item: Any, expected: np.ndarray) -> list[Target]:
@@ -113,10 +120,10 @@ class Run:
         found = []
         for form in forms:
             request = ours.request(model, form, item)
-            if not (url := server.url(request)):
+            if not server.url(request):
                 self._missing("not run", "the server has no gRPC port", model=model, server=ours.NAME, form=form)
                 continue
-            found += self._checked(ours.NAME, model, form, url, request, expected, live=server.http)
+            found += self._checked(ours.NAME, model, form, server, request, expected)
         return found
 
     def _peer(
@@ -142,7 +149,7 @@ class Run:
                 for threads, workers in dict.fromkeys([(self.threads, 1), (1, self.threads)])
             }
             threads, workers = max(tried, key=lambda choice: tried[choice])
-            server, group = stack.enter_context(
+            running = stack.enter_context(
                 peer_process.running(name, environment, graphs, probe, threads=threads, workers=workers)
             )
         except peer_process.PeerError as exc:
@@ -154,10 +161,10 @@ class Run:
             requirements=[*peers.PEERS[name].requirements],
             choice=f"{workers} × {threads}",
             tried={f"{w} × {t}": rate for (t, w), rate in tried.items()},
-            idle_cpu=peer_process.busy_share(group),
+            idle_cpu=processes.busy_share(running.pid, IDLE_S),
         )
         for (model, form), request in asked.items():
-            targets[model].extend(self._checked(name, model, form, server.url(request), request, expected[model]))
+            targets[model].extend(self._checked(name, model, form, running, request, expected[model]))
 
     def _tried(
         self,
@@ -171,26 +178,26 @@ class Run:
         """How many answers a second a peer gives so; 0 where it does not run so, which is told."""
         self.say(f"{name}: {workers} workers of {threads} threads")
         try:
-            with peer_process.running(name, environment, graphs, requests[0], threads=threads, workers=workers) as (server, _):
-                loads = [h2load.run(server.url(r), r, clients=TRIAL, seconds=self.seconds) for r in requests]
-        except (peer_process.PeerError, LoadError) as exc:
+            with peer_process.running(name, environment, graphs, requests[0], threads=threads, workers=workers) as server:
+                loads = [Target(name, "", server, r, 0).load(TRIAL, self.seconds) for r in requests]
+        except (peer_process.PeerError, LoadError, TimeoutError) as exc:
             self._missing("not run", exc, model="all", server=name, form=f"{workers} workers of {threads} threads")
             return 0.0
-        return statistics.geometric_mean(load.rate for load in loads)
+        return statistics.geometric_mean(load["rate"] for load in loads)
 
     def _checked(
-        self, server: str, model: str, form: str, url: str, request: wire.Request, expected: np.ndarray, live: str = ""
+        self, name: str, model: str, form: str, server: ours.Server, request: wire.Request, expected: np.ndarray
     ) -> list[Target]:
         """The target, if its answer is right."""
         try:
-            answer = wire.ask(url, request, ASK_S)
+            answer = wire.ask(server.url(request), request, ASK_S)
             found = request.read(answer)
             if found.shape != expected.shape or not np.abs(found - expected).max() <= TOLERANCE:
                 raise WrongAnswerError(f"answers {np.round(found[:4], 3)}…, the engine {np.round(expected[:4], 3)}…")
         except Exception as exc:  # noqa: BLE001  whatever a server or client does: the cell says so, the others go on
-            self._missing("failed", exc, model=model, server=server, form=form)
+            self._missing("failed", exc, model=model, server=name, form=form)
             return []
-        return [Target(server, form, url, request, len(answer), live)]
+        return [Target(name, form, server, request, len(answer))]
 
     def _missing(self, what: str, reason: object, **about: Any) -> None:
         line = (str(reason).strip().splitlines() or [type(reason).__name__])[0][:300]
