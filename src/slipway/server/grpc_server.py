@@ -67,7 +67,7 @@ class GrpcServer:
         async def handle(sent: bytes, context: Any) -> bytes:
             metadata = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
             request_id = metadata.get("x-request-id", "")[:128] or secrets.token_hex(8)
-            trailing = [("x-request-id", request_id)]
+            trailing = (("x-request-id", request_id),)  # gRPC takes tuples only
             context.set_trailing_metadata(trailing)
             try:
                 if name not in OPEN:
@@ -83,7 +83,7 @@ class GrpcServer:
                     log.exception("internal error", extra={"method": name})
                 text = str(exc) if reason is not Reason.INTERNAL else "internal error; the server's log has the cause"
                 if isinstance(exc, RefusedError) and exc.retry_after_s:
-                    trailing.append(("retry-after", str(exc.retry_after_s)))
+                    trailing += (("retry-after", str(exc.retry_after_s)),)
                 await context.abort(grpc.StatusCode[reason.grpc], text[:2000], trailing)
             return found if isinstance(found, bytes) else bytes(found.SerializeToString())
 
