@@ -1,6 +1,7 @@
 """The ASGI application: v2 and v1 routes, plain ones for people, metrics, documentation."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 import slipway
-from slipway.errors import UserError
+from slipway.errors import SlipwayError
 from slipway.monitor.metrics import Metrics
 from slipway.server import docs
 from slipway.server.access import Access, AccessMiddleware
@@ -23,12 +24,14 @@ from slipway.server.http import json_response, refused
 from slipway.server.models import Place, ServedModel
 from slipway.server.people import PLAIN, People
 from slipway.server.playground import Playground
-from slipway.server.refusal import RefusedError
+from slipway.server.refusal import Reason, reason_of
 from slipway.server.repository import Repository
 from slipway.server.repository_routes import RepositoryRoutes
 from slipway.server.scheduler import Scheduler
 from slipway.server.v1 import PREDICT, V1
 from slipway.server.v2 import V2
+
+log = logging.getLogger("slipway.server")
 
 
 def create_app(
@@ -140,8 +143,8 @@ def create_app(
         if path in PLAIN:  # old clients end it so
             app.add_api_route(f"{path}/", handler, methods=[method], response_model=None, include_in_schema=False)
     app.add_exception_handler(StarletteHTTPException, _http_error)
-    for error in (UserError, RefusedError):
-        app.add_exception_handler(error, _refused)
+    app.add_exception_handler(SlipwayError, _refused)
+    app.add_exception_handler(Exception, _failed)
     if token:
         app.add_middleware(AccessMiddleware, access=access)
     if cors:
@@ -159,5 +162,13 @@ async def _http_error(request: Request, exc: Exception) -> Response:
     return response
 
 
-async def _refused(_request: Request, exc: Exception) -> Response:
+async def _refused(request: Request, exc: Exception) -> Response:
+    """Of a route that no model answers; those log for themselves."""
+    if reason_of(exc) is Reason.INTERNAL:
+        log.error("internal error", exc_info=exc, extra={"path": request.url.path})
+    return refused(exc)
+
+
+async def _failed(_request: Request, exc: Exception) -> Response:
+    """A bug of ours, which the HTTP server logs."""
     return refused(exc)
