@@ -148,7 +148,7 @@ def to_bytes(t: Mapping[str, Any]) -> bytes:
     """Values as they stand on the wire."""
     if t["datatype"] != "BYTES":
         with np.errstate(over="ignore"):
-            return np.array(t["data"]).astype(DTYPES.get(t["datatype"], "<f4")).tobytes()
+            return np.array(t["data"], DTYPES.get(t["datatype"], "<f4")).tobytes()
     values = [v.encode() if isinstance(v, str) else v for v in t["data"]]
     return b"".join(struct.pack("<I", len(v)) + v for v in values)
 

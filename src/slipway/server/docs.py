@@ -81,6 +81,8 @@ _ERRORS = {
         "503": "model 'cv-digits' is being loaded; ask /v2/models/cv-digits/ready",
     }
 }
+MAX_EXAMPLE_CHARS = 10_000
+"""Of a model's own request on the page; a longer one is asked from the server."""
 _STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}
 pre{background:#f3f4f6;padding:.75rem;overflow-x:auto;font-size:13px;border-radius:4px}summary{cursor:pointer;padding:.3rem 0}
 code{font-size:14px}b.m{display:inline-block;width:3.5rem}
@@ -142,12 +144,14 @@ def _model(model: ServedModel, base_url: str) -> str:
     if not model.ready:
         return f"<h2>{name}</h2><p>Being loaded.</p>"
     body = json.dumps(model.example(), ensure_ascii=False).replace("'", "\\u0027")
+    url = f"{base_url}/v2/models/{model.name}"
+    ask = f"curl -s {url}/infer -H 'Content-Type: application/json' -d "
+    command = f"{ask}'{body}'" if len(body) <= MAX_EXAMPLE_CHARS else f"curl -s {url}/example | {ask}@-"
     labels = ", ".join(model.bundle.labels[:50]) if isinstance(model, BundleModel) and model.bundle else "of its own"
     return (
         f"<h2>{name}</h2><table><tr><th>version<td>{escape(model.version)}<tr><th>family<td>{escape(model.family)}"
         f"<tr><th>classes, in order<td>{escape(labels)}<tr><th>digest<td><code>{model.digest}</code></table>"
-        f"<p>A request that works:</p><pre>curl -s {escape(base_url)}/v2/models/{name}/infer "
-        f"-H 'Content-Type: application/json' -d '{escape(body)}'</pre>"
+        f"<p>A request that works:</p><pre>{escape(command)}</pre>"
     )
 
 
