@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from onnx import TensorProto, helper, save
 
@@ -25,9 +26,10 @@ Ports = Mapping[str, tuple[str, Sequence[int | str]]]
 """Name -> data type and shape; a string is an axis of any length."""
 
 
-def make_graph(path: Path, nodes: Sequence[tuple[str, Sequence[str], Sequence[str]]], inputs: Ports, outputs: Ports) -> Path:
-    """A file of nodes (operator, inputs, outputs)."""
-    graph = helper.make_graph([helper.make_node(*node) for node in nodes], "tiny", _values(inputs), _values(outputs))
+def make_graph(path: Path, nodes: Sequence[tuple[Any, ...]], inputs: Ports, outputs: Ports) -> Path:
+    """A file of nodes (operator, inputs, outputs) or (operator, inputs, outputs, attributes)."""
+    made = [helper.make_node(*node[:3], **(node[3] if len(node) > 3 else {})) for node in nodes]
+    graph = helper.make_graph(made, "tiny", _values(inputs), _values(outputs))
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
     return path
 

@@ -13,7 +13,7 @@ from slipway.server.app import create_app
 from slipway.server.models import Place, served_model
 from slipway.server.scheduler import Scheduler
 from tests.helpers.graphs import ONNX, echoes, make_graph, sums
-from tests.helpers.protocols import CONTENTS, FORMS, serving, tensor
+from tests.helpers.protocols import CONTENTS, FORMS, grpc_request, serving, tensor
 from tests.helpers.servers import wait_until
 
 EXTREMES = {
@@ -29,10 +29,14 @@ EXTREMES = {
 
 @pytest.fixture(scope="module")
 def graphs(tmp_path_factory):
-    """`echo` of all data types; `scalar` and `half`, whose input has no axis and whose output is FP16; `text` of BYTES."""
+    """`echo` of all data types, `typed` of all but FP16; `scalar` without an axis; `half` and `cast` to FP16; `text`."""
     folder = tmp_path_factory.mktemp("graphs")
     made = {
         "echo": echoes(folder / "echo.onnx"),
+        "typed": echoes(folder / "typed.onnx", sorted(CONTENTS)),
+        "cast": make_graph(
+            folder / "cast.onnx", [("Cast", ["x"], ["y"], {"to": ONNX["FP16"]})], {"x": ("FP32", ["N"])}, {"y": ("FP16", ["N"])}
+        ),
         "scalar": make_graph(
             folder / "scalar.onnx", [("Add", ["x", "x"], ["y"])], {"x": ("FP32", [])}, {"y": ("FP32", [])}
         ),
@@ -55,28 +59,24 @@ def test_every_data_type_of_the_protocol_is_tried():
 
 @pytest.mark.parametrize("form", FORMS)
 def test_values_of_every_data_type_come_back_as_they_went(graphs, form):
-    values = {name: sent if form != "typed" or name != "FP16" else [] for name, sent in EXTREMES.items()}
-    told = graphs.ask(form, "echo", [tensor(f"in_{name}", name, [len(v)], v) for name, v in values.items() if v])
-    if form == "typed":  # FP16 has no typed contents, so that such a graph is asked by raw ones
-        assert told.error == "inputs: 'in_FP16' is missing; the model takes " + ", ".join(f"in_{name}" for name in ONNX)
-        return
+    values = {name: sent for name, sent in EXTREMES.items() if form != "typed" or name != "FP16"}  # it has no typed contents
+    sent = [tensor(f"in_{name}", name, [len(v)], v) for name, v in values.items()]
+    told = graphs.ask(form, "typed" if form == "typed" else "echo", sent)
     assert told.ok, told
     for name, sent in values.items():
         found = told.outputs[f"out_{name}"]
-        if name == "BYTES":
-            assert found == [text.encode() for text in sent]
-        else:
-            np.testing.assert_array_equal(found, np.array(sent, found.dtype))
+        expected = [text.encode() for text in sent] if name == "BYTES" else np.array(sent, found.dtype)
+        np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("name", sorted(CONTENTS))
-def test_typed_contents_of_every_data_type_come_back_as_they_went(tmp_path, name):
-    model = served_model("echo", str(echoes(tmp_path / "echo.onnx", [name])))
-    with serving(create_app([model], threads=1, grpc=("127.0.0.1", 0))) as served:
-        told = served.ask("typed", "echo", [tensor(f"in_{name}", name, [len(EXTREMES[name])], EXTREMES[name])])
-    found = told.outputs[f"out_{name}"]
-    expected = [text.encode() for text in EXTREMES[name]] if name == "BYTES" else np.array(EXTREMES[name], found.dtype)
-    np.testing.assert_array_equal(found, expected)
+def test_an_answer_without_typed_contents_is_raw(graphs):
+    request = grpc_request("half", [tensor("x", "FP32", [1, 2], [1, 2]), tensor("like", "FP16", [1], [0])], raw=True)
+    assert graphs.infer(request).outputs["y"].dtype == np.float16
+    del request.raw_input_contents[:]
+    request.inputs[0].contents.fp32_contents.extend([1, 2])
+    assert graphs.infer(request).error == "inputs[1].contents: FP16 has no typed contents; send raw_input_contents"
+    told = graphs.ask("typed", "cast", [tensor("x", "FP32", [2], [1, 2])])
+    np.testing.assert_array_equal(told.outputs["y"], np.array([1, 2], np.float16))
 
 
 @pytest.mark.parametrize("shape", [[1, 1], [3, 2], [2, 5], [0, 4]])
