@@ -180,11 +180,8 @@ def test_a_damaged_release_is_refused_and_the_server_goes_on(served, store, tran
 
 def test_a_store_that_does_not_answer_is_a_reason_to_come_back():
     exc = StoreError("http://store: unreachable")
-    assert (refusal.reason_of(exc).http, refusal.reason_of(exc).grpc, refusal.told(exc)) == (
-        503,
-        "UNAVAILABLE",
-        "http://store: unreachable",
-    )
+    reason = refusal.reason_of(exc)
+    assert (reason.http, reason.grpc, refusal.told(exc)) == (503, "UNAVAILABLE", "http://store: unreachable")
 
 
 @pytest.mark.parametrize(
