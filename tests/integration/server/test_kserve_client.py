@@ -3,12 +3,13 @@
 import asyncio
 import base64
 import warnings
+from functools import cache
 
 import numpy as np
 import pytest
 
 from slipway import bundle as bundles
-from slipway.protocol.messages import message
+from slipway.protocol.messages import MESSAGES, message
 from slipway.server.app import create_app
 from slipway.server.models import served_model
 from tests.helpers.bundles import FAMILIES, LABELS, make_items
@@ -16,11 +17,19 @@ from tests.helpers.graphs import sums
 from tests.helpers.protocols import serving
 
 pytestmark = pytest.mark.integration
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of kserve's own imports
-    import kserve
-    from kserve.protocol.grpc import grpc_predict_v2_pb2
-    from kserve.protocol.infer_type import RequestedOutput
+
+
+@cache
+def library():
+    """kserve: two thousand modules, which nobody who tests something else should wait for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own imports
+        import kserve
+    return kserve
+
+
+def wanted(name, as_bytes):
+    return library().protocol.infer_type.RequestedOutput(name, {"binary_data": as_bytes})
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +45,7 @@ class Rest:
 
     def __init__(self, served):
         self.url = str(served.http.base_url).rstrip("/")
-        self.client = kserve.InferenceRESTClient(kserve.RESTConfig(protocol="v2", retries=0))
+        self.client = library().InferenceRESTClient(library().RESTConfig(protocol="v2", retries=0))
 
     async def is_ready(self, model):
         """The server lives, it is ready, and so is the model."""
@@ -51,7 +60,7 @@ class Grpc:
     """KServe's gRPC client of one server."""
 
     def __init__(self, served):
-        self.client = kserve.InferenceGRPCClient(f"127.0.0.1:{served.app.state.grpc_port}", retries=0)
+        self.client = library().InferenceGRPCClient(f"127.0.0.1:{served.app.state.grpc_port}", retries=0)
 
     async def is_ready(self, model):
         """The server lives, it is ready, and so is the model."""
@@ -88,11 +97,14 @@ def test_it_gets_the_answers_of_bundle_predict(served, releases, family, transpo
 
     async def conversation(client):
         assert await client.is_ready(family) == (True, True, True)
-        tensor = kserve.InferInput("text" if family == "nlp" else "image", [4], "BYTES", data=None if as_bytes else data)
+        tensor = library().InferInput("text" if family == "nlp" else "image", [4], "BYTES", data=None if as_bytes else data)
         if as_bytes:
             tensor.set_data_from_numpy(np.array(items, dtype=np.object_), binary_data=True)
-        outputs = [RequestedOutput(name, {"binary_data": as_bytes}) for name in ("label", "probabilities")]
-        return await client.infer(kserve.InferRequest(family, [tensor], request_id="abc", request_outputs=outputs))
+        outputs = [
+            library().protocol.infer_type.RequestedOutput(name, {"binary_data": as_bytes})
+            for name in ("label", "probabilities")
+        ]
+        return await client.infer(library().InferRequest(family, [tensor], request_id="abc", request_outputs=outputs))
 
     answer = talk(served, transport, conversation)
     assert (answer.id, answer.model_name) == ("abc", family)
@@ -109,10 +121,10 @@ def test_it_asks_a_graph_with_tensors_of_its_own(served, transport, as_bytes):
     values = np.arange(6, dtype=np.float32).reshape(3, 2)
 
     async def conversation(client):
-        inputs = [kserve.InferInput(name, [3, 2], "FP32") for name in "ab"]
+        inputs = [library().InferInput(name, [3, 2], "FP32") for name in "ab"]
         for tensor in inputs:
             tensor.set_data_from_numpy(values + 1, binary_data=as_bytes)
-        return await client.infer(kserve.InferRequest("sums", inputs, request_outputs=[RequestedOutput("log")]))
+        return await client.infer(library().InferRequest("sums", inputs, request_outputs=[wanted("log", as_bytes)]))
 
     (log,) = talk(served, transport, conversation).outputs
     assert log.shape == [3, 2]
@@ -122,8 +134,8 @@ def test_it_asks_a_graph_with_tensors_of_its_own(served, transport, as_bytes):
 @both
 def test_it_is_told_what_is_wrong(served, transport):
     async def conversation(client):
-        tensor = kserve.InferInput("tex", [1], "BYTES", data=["a fine film"])
-        return await client.infer(kserve.InferRequest("nlp", [tensor]))
+        tensor = library().InferInput("tex", [1], "BYTES", data=["a fine film"])
+        return await client.infer(library().InferRequest("nlp", [tensor]))
 
     with pytest.raises(Exception, match="did you mean 'text'"):
         talk(served, transport, conversation)
@@ -148,10 +160,11 @@ def described(message_type):
     }
 
 
-PUBLISHED = grpc_predict_v2_pb2.DESCRIPTOR.message_types_by_name
-
-
 # KServe's repository messages are its own: a name and no parameters, where the extension has more
-@pytest.mark.parametrize("name", sorted(name for name in PUBLISHED if not name.startswith("RepositoryModel")))
+COMPARED = [name for name in MESSAGES if name.endswith(("Request", "Response")) and not name.startswith("Repository")]
+
+
+@pytest.mark.parametrize("name", COMPARED)
 def test_our_messages_are_the_published_ones_field_by_field(name):
-    assert described(message(name).DESCRIPTOR) == described(PUBLISHED[name])
+    published = library().protocol.grpc.grpc_predict_v2_pb2.DESCRIPTOR
+    assert described(message(name).DESCRIPTOR) == described(published.message_types_by_name[name])
