@@ -22,6 +22,7 @@ from slipway.server.dataplane import DataPlane, Limits
 from slipway.server.grpc_server import GrpcServer
 from slipway.server.http import json_response, refused
 from slipway.server.models import Place, ServedModel
+from slipway.server.openapi import DescribedApi, describe
 from slipway.server.people import PLAIN, People
 from slipway.server.playground import Playground
 from slipway.server.refusal import Reason, reason_of
@@ -93,7 +94,8 @@ def create_app(
         await by_grpc.stop(drain_s)
         plane.close()
 
-    app = FastAPI(title="Slipway model server", version=slipway.__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    title = "Slipway model server"
+    app = DescribedApi(title=title, version=slipway.__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.plane, app.state.metrics, app.state.grpc_port = plane, metrics, None
     v2, people, admin, playground = V2(plane), People(plane), RepositoryRoutes(plane), Playground(plane)
 
@@ -138,7 +140,8 @@ def create_app(
             methods=[method],
             response_model=None,
             operation_id=f"{handler.__name__}{'_of_version' if 'version' in path else '_v1' if path.startswith('/v1') else ''}",
-            openapi_extra=docs.describe(path),
+            response_class=Response,
+            openapi_extra=describe(path),
         )
         if path in PLAIN:  # old clients end it so
             app.add_api_route(f"{path}/", handler, methods=[method], response_model=None, include_in_schema=False)
