@@ -27,6 +27,12 @@ TYPED: Mapping[str, str] = {
 }
 """Data type -> the field of typed contents that holds its values; FP16 has none."""
 
+_FIELDS = {
+    **{"bool_contents": "?", "int_contents": "<i4", "int64_contents": "<i8", "uint_contents": "<u4"},
+    **{"uint64_contents": "<u8", "fp32_contents": "<f4", "fp64_contents": "<f8"},
+}
+"""Of typed contents -> numpy's name of what it holds; of a list of large whole numbers numpy itself would make floats."""
+
 
 def read_request(sent: Any) -> InferRequest:
     """The request of a ModelInferRequest. Raises: RequestError: its tensors are not what they say."""
@@ -106,7 +112,7 @@ def _typed(contents: Any, datatype: str, shape: Sequence[int], where: str) -> ND
         raise RequestError(f"{where}.{TYPED[datatype]}: {len(sent)} values, but shape {list(shape)} says {prod(shape)}")
     if datatype == BYTES:
         return list(sent)
-    wide = np.array(sent)
+    wide = np.array(sent, _FIELDS[TYPED[datatype]])
     name = NUMERIC[datatype][0]
     if np.dtype(name).kind in "iu" and wide.size:
         limits = np.iinfo(name)

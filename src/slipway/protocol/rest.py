@@ -60,7 +60,7 @@ def read_request(body: bytes, header: str | None = None) -> InferRequest:
         raise RequestError(f"id: must be a string, got {said(request_id)}")
     parameters = _object(request, "parameters")
     behind = None if length is None else whole[length:]
-    all_binary = _flag(parameters, "binary_data_output", "parameters", default=False)
+    all_binary = flag(parameters, "binary_data_output", "parameters", default=False)
     outputs = _wanted(request.get("outputs"), default=all_binary)
     return InferRequest(
         id=request_id,
@@ -137,6 +137,8 @@ def _write(value: dict[str, Any], key: str, all_tensors: Sequence[Tensor], binar
 def _json_values(tensor: Tensor) -> Any:
     if isinstance(tensor.values, np.ndarray):
         values = np.ascontiguousarray(tensor.values).reshape(-1)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise RequestError(f"{tensor.name}: NaN and infinite values cannot stand in JSON; ask for them as binary")
         return values.astype(np.float32) if values.dtype == np.float16 else values
     try:
         return [value if isinstance(value, str) else value.decode() for value in tensor.values]
@@ -175,7 +177,7 @@ def _tensors(found: Any, behind: memoryview | None, key: str) -> list[Tensor]:
 def _json_length(header: str | None, num_bytes: int) -> int | None:
     if header is None:
         return None
-    if not header.isdecimal() or int(header) > num_bytes:
+    if not header.isdecimal() or len(header) > 15 or int(header) > num_bytes:
         raise RequestError(f"{HEADER}: must be the JSON's length in bytes, at most {num_bytes}, got '{header[:40]}'")
     return int(header)
 
@@ -206,11 +208,12 @@ def _wanted(outputs: Any, *, default: bool) -> dict[str, bool]:
         if name in found:
             raise RequestError(f"{where}.name: '{name[:80]}' is there twice")
         parameters = _object(output, f"{where}.parameters")
-        found[name] = _flag(parameters, "binary_data", f"{where}.parameters", default=default)
+        found[name] = flag(parameters, "binary_data", f"{where}.parameters", default=default)
     return found
 
 
-def _flag(parameters: Mapping[str, Any], name: str, where: str, *, default: bool) -> bool:
+def flag(parameters: Mapping[str, Any], name: str, where: str, *, default: bool) -> bool:
+    """A parameter that is true or false. Raises: RequestError: another value; the message starts with `where`."""
     value = parameters.get(name, default)
     if type(value) is not bool:
         raise RequestError(f"{where}.{name}: must be true or false, got {said(value)}")

@@ -35,6 +35,8 @@ than numpy."""
 BYTES = "BYTES"
 DATATYPES = (*NUMERIC, BYTES)
 MAX_AXES = 16
+MAX_VALUES = 1 << 60
+"""Of a shape, axes of length 0 aside: numpy makes no array above it, not even an empty one."""
 SLICE = 1 << 17
 """Values of a list converted at a time: between slices other threads, and so the health probes, get their turn."""
 _LENGTH = struct.Struct("<I")
@@ -86,6 +88,8 @@ def check_header(name: Any, datatype: Any, shape: Any, where: str) -> tuple[str,
         raise RequestError(f"{where}.shape: must be a list of whole numbers >= 0, got {said(shape)}")
     if len(shape) > MAX_AXES:
         raise RequestError(f"{where}.shape: {len(shape)} axes, allowed are {MAX_AXES}")
+    if prod(n or 1 for n in shape) > MAX_VALUES:
+        raise RequestError(f"{where}.shape: {said(shape)} is larger than any array can be")
     return name, datatype, tuple(shape)
 
 
@@ -113,7 +117,8 @@ def from_list(data: Any, datatype: str, shape: Sequence[int], where: str) -> NDA
     values = np.frombuffer(converted, np.dtype(code) if datatype != "BOOL" else np.uint8)
     if datatype == "BOOL" and (values > 1).any():
         raise RequestError(f"{where}: BOOL values are true and false, got {values.max()}")
-    return checked(values.astype(name, copy=False).reshape(shape), where)
+    with np.errstate(over="ignore"):  # FP16 from the array's wider floats: what is too large is found as infinite
+        return checked(values.astype(name, copy=False).reshape(shape), where)
 
 
 def from_bytes(data: memoryview, datatype: str, shape: Sequence[int], where: str) -> NDArray[Any] | list[bytes]:

@@ -1,6 +1,7 @@
 """The ASGI application: v2 and v1 routes, plain ones for people, metrics, documentation."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp
 
 import slipway
-from slipway.errors import UserError
+from slipway.errors import SlipwayError
 from slipway.monitor.metrics import Metrics
 from slipway.monitor.prediction_log import OFF, PredictionLog, PredictionLogConfig
 from slipway.server import docs
@@ -24,14 +25,17 @@ from slipway.server.direct import DirectApp
 from slipway.server.grpc_server import GrpcServer
 from slipway.server.http import json_response, refused
 from slipway.server.models import Place, ServedModel
+from slipway.server.openapi import describe
 from slipway.server.people import PLAIN, People
 from slipway.server.playground import Playground
-from slipway.server.refusal import RefusedError
+from slipway.server.refusal import Reason, reason_of
 from slipway.server.repository import Repository
 from slipway.server.repository_routes import RepositoryRoutes
 from slipway.server.scheduler import Scheduler
 from slipway.server.v1 import PREDICT, V1
 from slipway.server.v2 import V2
+
+log = logging.getLogger("slipway.server")
 
 
 def create_app(
@@ -102,7 +106,8 @@ def create_app(
         plane.close()
         predictions.close()
 
-    app = DirectApp(title="Slipway model server", version=slipway.__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    title = "Slipway model server"
+    app = DirectApp(title=title, version=slipway.__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.plane, app.state.metrics, app.state.grpc_port = plane, metrics, None
     v2, people, admin, playground = V2(plane), People(plane), RepositoryRoutes(plane), Playground(plane)
 
@@ -147,13 +152,14 @@ def create_app(
             methods=[method],
             response_model=None,
             operation_id=f"{handler.__name__}{'_of_version' if 'version' in path else '_v1' if path.startswith('/v1') else ''}",
-            openapi_extra=docs.describe(path),
+            response_class=Response,
+            openapi_extra=describe(path),
         )
         if path in PLAIN:  # old clients end it so
             app.add_api_route(f"{path}/", handler, methods=[method], response_model=None, include_in_schema=False)
     app.add_exception_handler(StarletteHTTPException, _http_error)
-    for error in (UserError, RefusedError):
-        app.add_exception_handler(error, _refused)
+    app.add_exception_handler(SlipwayError, _refused)
+    app.add_exception_handler(Exception, _failed)
     app.infer = v2.infer
     layers: list[Callable[[ASGIApp], ASGIApp]] = []
     if token:
@@ -174,5 +180,13 @@ async def _http_error(request: Request, exc: Exception) -> Response:
     return response
 
 
-async def _refused(_request: Request, exc: Exception) -> Response:
+async def _refused(request: Request, exc: Exception) -> Response:
+    """Of a route that no model answers; those log for themselves."""
+    if reason_of(exc) is Reason.INTERNAL:
+        log.error("internal error", exc_info=exc, extra={"path": request.url.path})
+    return refused(exc)
+
+
+async def _failed(_request: Request, exc: Exception) -> Response:
+    """A bug of ours, which the HTTP server logs."""
     return refused(exc)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from slipway.monitor.metrics import Metrics
 from slipway.monitor.prediction_log import PredictionLog
@@ -75,6 +75,10 @@ class DataPlane:
     def model_ready(self, model: ServedModel) -> bool:
         """The same for one."""
         return model.ready and not self.draining()
+
+    def metadata(self, name: str, version: str = "") -> dict[str, Any]:
+        """The protocol's, of a model that is ready; its versions are all that may be asked. Raises: as `Repository.loaded`."""
+        return {**self.repository.loaded(name, version).metadata(), "versions": self.repository.versions(name)}
 
     @asynccontextmanager
     async def place(self, call: Call) -> AsyncIterator[None]:

@@ -8,14 +8,16 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from slipway.server.openapi import DescribedApi
 
 INFER = re.compile(r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?/infer")
 
 
-class DirectApp(FastAPI):
-    """A FastAPI application that hands inference straight to `infer`, behind the same middleware as the rest."""
+class DirectApp(DescribedApi):
+    """The application, which hands inference straight to `infer`, behind the same middleware as the rest."""
 
     infer: Callable[[Request], Awaitable[Response]]
     """Answers every request, errors included."""

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from slipway.engines import open_session
 from slipway.errors import BundleError, RequestError, unknown
-from slipway.protocol.rest import InferRequest, read_request
+from slipway.protocol.rest import InferRequest
 from slipway.protocol.tensors import BYTES, NUMERIC, Tensor, of_array
 from slipway.server.call import Call
 from slipway.server.models import Place, ServedModel
@@ -62,8 +61,10 @@ class GraphModel(ServedModel):
         threads = place.scheduler.threads
         one = open_session(path, threads=1, callers=threads)
         self.inputs, self.outputs = ports(path)
+        if not self.inputs:
+            raise BundleError(f"{path}: takes no input, and the protocol has no request without one")
         self.digest = files.sha256_file(path)
-        feeds = self._feeds(read_request(orjson.dumps(self.example())))
+        feeds = {port.name: _smallest(port) for port in self.inputs}
         told = self._on_batch(place)
         try:
             self._graph = plan(
@@ -109,13 +110,13 @@ class GraphModel(ServedModel):
 
     def example(self) -> dict[str, Any]:
         """Zeros, or empty strings, of the smallest shape."""
-        inputs = []
-        for port in self.inputs:
-            shape = [max(1, n) for n in port.shape]
-            value: Any = "" if port.datatype == BYTES else 0
-            count = int(np.prod(shape))
-            inputs.append({"name": port.name, "shape": shape, "datatype": port.datatype, "data": [value] * count})
-        return {"inputs": inputs}
+        feeds = {port: _smallest(port) for port in self.inputs}
+        return {
+            "inputs": [
+                {"name": port.name, "shape": [*values.shape], "datatype": port.datatype, "data": values.ravel().tolist()}
+                for port, values in feeds.items()
+            ]
+        }
 
     def _feeds(self, request: InferRequest) -> dict[str, NDArray[Any]]:
         known = {port.name: port for port in self.inputs}
@@ -154,6 +155,11 @@ def _port(path: Path, port: Any) -> Port:
             f"{path}: '{port.name}' is {port.type}, which the protocol cannot say; allowed: {', '.join(ONNX_TYPES)}"
         )
     return Port(port.name, ONNX_TYPES[port.type], tuple(n if isinstance(n, int) else -1 for n in port.shape))
+
+
+def _smallest(port: Port) -> NDArray[Any]:
+    shape = tuple(max(1, n) for n in port.shape)
+    return np.full(shape, "", object) if port.datatype == BYTES else np.zeros(shape, NUMERIC[port.datatype][0])
 
 
 def _strings(tensor: Tensor, where: str) -> NDArray[Any]:

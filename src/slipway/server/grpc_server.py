@@ -14,7 +14,7 @@ from slipway.protocol.messages import METHODS, SERVICE, message
 from slipway.server.access import Access
 from slipway.server.call import Call
 from slipway.server.dataplane import DataPlane
-from slipway.server.refusal import Reason, RefusedError, reason_of
+from slipway.server.refusal import Reason, RefusedError, reason_of, told
 from slipway.server.v2 import EXTENSIONS, model_of
 
 log = logging.getLogger("slipway.server")
@@ -67,7 +67,7 @@ class GrpcServer:
         async def handle(sent: bytes, context: Any) -> bytes:
             metadata = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
             request_id = metadata.get("x-request-id", "")[:128] or secrets.token_hex(8)
-            trailing = [("x-request-id", request_id)]
+            trailing: tuple[tuple[str, str], ...] = (("x-request-id", request_id),)  # gRPC takes tuples only
             context.set_trailing_metadata(trailing)
             try:
                 if name not in OPEN:
@@ -81,10 +81,9 @@ class GrpcServer:
                 reason = reason_of(exc)
                 if reason is Reason.INTERNAL and name != "ModelInfer":  # the data plane logs its own
                     log.exception("internal error", extra={"method": name})
-                text = str(exc) if reason is not Reason.INTERNAL else "internal error; the server's log has the cause"
                 if isinstance(exc, RefusedError) and exc.retry_after_s:
-                    trailing.append(("retry-after", str(exc.retry_after_s)))
-                await context.abort(grpc.StatusCode[reason.grpc], text[:2000], tuple(trailing))
+                    trailing += (("retry-after", str(exc.retry_after_s)),)
+                await context.abort(grpc.StatusCode[reason.grpc], told(exc), trailing)
             return found if isinstance(found, bytes) else bytes(found.SerializeToString())
 
         return handle
@@ -103,10 +102,10 @@ class GrpcServer:
         return message("ServerMetadataResponse")(name="slipway", version=slipway.__version__, extensions=EXTENSIONS)
 
     async def _ModelMetadata(self, request: Any, _call: Call) -> Any:
-        told = self._plane.repository.loaded(request.name, request.version).metadata()
-        made = message("ModelMetadataResponse")(name=told["name"], versions=told["versions"], platform=told["platform"])
+        found = self._plane.metadata(request.name, request.version)
+        made = message("ModelMetadataResponse")(name=found["name"], versions=found["versions"], platform=found["platform"])
         for key in ("inputs", "outputs"):
-            for port in told[key]:
+            for port in found[key]:
                 getattr(made, key).add(name=port["name"], datatype=port["datatype"], shape=port["shape"])
         return made
 

@@ -13,10 +13,14 @@ from starlette.requests import ClientDisconnect
 from slipway.errors import ConfigError
 from slipway.server.call import Call
 from slipway.server.dataplane import DataPlane
-from slipway.server.refusal import Reason, RefusedError, reason_of
+from slipway.server.refusal import Reason, RefusedError, reason_of, told
 
 TIMEOUT = "X-Request-Timeout-Ms"
 REQUEST_ID = "X-Request-Id"
+JSON_TYPES = ("", "application/json", "application/octet-stream", "application/x-www-form-urlencoded")
+"""Content types of a body that is read as JSON: none, its own, that of binary tensors behind it, and what `curl -d` says
+unasked."""
+FORM = "multipart/form-data"
 DRAIN_FACTOR = 4
 """Of a refused body so many times the limit is read and thrown away, so that the client gets to read why; then the line is
 cut."""
@@ -30,8 +34,7 @@ def json_response(value: Any, status: int = 200) -> Response:
 def refused(exc: Exception) -> Response:
     """What a client is told of an exception."""
     reason = reason_of(exc)
-    message = str(exc) if reason is not Reason.INTERNAL else "internal error; the server's log has the cause"
-    response = json_response({"error": message}, reason.http)
+    response = json_response({"error": told(exc)}, reason.http)
     if isinstance(exc, RefusedError) and exc.retry_after_s:
         response.headers["Retry-After"] = str(exc.retry_after_s)
     if reason is Reason.UNAUTHENTICATED:
@@ -46,7 +49,13 @@ class Rest:
         self.plane = plane
 
     async def answered(
-        self, request: Request, protocol: str, check: Callable[[Call], None], answer: Callable[[Call, bytes], Response]
+        self,
+        request: Request,
+        protocol: str,
+        check: Callable[[Call], None],
+        answer: Callable[[Call, bytes], Response],
+        *,
+        forms: bool = False,
     ) -> Response:
         """From a request's headers to its answer.
 
@@ -54,6 +63,7 @@ class Rest:
             protocol: of the metrics.
             check: looks at what is known before the body is read, and says whose the call is, if the path does.
             answer: body to response, in a worker thread.
+            forms: whether the body may be a form.
         """
         request_id = request.headers.get(REQUEST_ID, "")[:128] or secrets.token_hex(8)
         call = Call(protocol, request_id=request_id)
@@ -65,15 +75,22 @@ class Rest:
             async with self.plane.place(call):
                 check(call)
                 with self.plane.holding() as more:
-                    body = await self._body(request, more)
+                    body = await self.body(request, more, forms=forms)
                     response = await self.plane.compute(call, lambda: answer(call, body), lambda: _disconnected(request))
         except Exception as exc:  # noqa: BLE001  the process edge of a request, logged by the place
             response = refused(exc)
         response.headers[REQUEST_ID] = request_id
         return response
 
-    async def _body(self, request: Request, more: Callable[[int], None]) -> bytes:
-        """At most the limit; what is above that is thrown away unread."""
+    async def body(self, request: Request, more: Callable[[int], None], *, forms: bool = False) -> bytes:
+        """Of a request, at most the limit; what is above that is thrown away unread.
+
+        Args:
+            more: told the bytes that come in.
+            forms: see `answered`.
+        Raises: RefusedError: too large, too slow, compressed, or of a content type that is not read.
+        """
+        _check_type(request.headers.get("content-type", ""), forms=forms)
         limit = self.plane.limits.max_body_bytes
         encoding = request.headers.get("content-encoding", "identity")
         if encoding != "identity":
@@ -109,9 +126,16 @@ def timeout_of(request: Request) -> float | None:
     text = request.headers.get(TIMEOUT)
     if text is None:
         return None
-    if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= 3_600_000:
+    if not text.isascii() or not text.isdecimal() or len(text) > 7 or not 0 < int(text) <= 3_600_000:
         raise ConfigError(f"{TIMEOUT}: must be milliseconds, 1 to 3600000, got '{text[:40]}'")
     return int(text) / 1000
+
+
+def _check_type(content_type: str, *, forms: bool) -> None:
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind not in JSON_TYPES and not kind.endswith("+json") and not (forms and kind == FORM):
+        other = FORM if forms else "application/octet-stream for binary tensors"
+        raise RefusedError(Reason.UNSUPPORTED, f"content-type: got '{kind[:40]}', allowed: application/json, or {other}")
 
 
 async def _disconnected(request: Request) -> None:

@@ -15,7 +15,7 @@ from slipway.protocol.rest import json_object
 from slipway.server.bundle_model import BundleModel, from_base64
 from slipway.server.call import Call
 from slipway.server.dataplane import DataPlane
-from slipway.server.http import Rest, json_response
+from slipway.server.http import FORM, Rest, json_response
 from slipway.server.models import ServedModel
 from slipway.server.refusal import Reason, RefusedError
 
@@ -94,7 +94,11 @@ class People:
         async def predict(request: Request) -> Response:
             content_type = request.headers.get("content-type", "")
             return await self._rest.answered(
-                request, PROTOCOL, lambda _call: None, lambda call, body: self._answer(plain, call, body, content_type)
+                request,
+                PROTOCOL,
+                lambda _call: None,
+                lambda call, body: self._answer(plain, call, body, content_type),
+                forms=True,
             )
 
         predict.__name__, predict.__doc__ = path.strip("/"), plain.about
@@ -148,7 +152,7 @@ def fields_of(body: bytes, content_type: str, *, max_bytes: int) -> dict[str, st
 
     Raises: RequestError: neither of them, or a field that is no string.
     """
-    if content_type.lower().startswith("multipart/form-data"):
+    if content_type.lower().startswith(FORM):
         return _form(body, content_type, max_bytes)
     found = json_object(body)
     for name, value in found.items():

@@ -2,7 +2,10 @@
 
 from enum import Enum
 
-from slipway.errors import NotFoundError, SlipwayError, UserError
+from slipway.errors import NotFoundError, SlipwayError, StoreError, UserError
+
+MAX_TOLD_BYTES = 2000
+"""gRPC's clients take 8 kB of trailing metadata, where each byte beyond ASCII is written as three."""
 
 
 class Reason(Enum):
@@ -48,4 +51,14 @@ def reason_of(exc: BaseException) -> Reason:
         return exc.reason
     if isinstance(exc, NotFoundError):
         return Reason.NOT_FOUND
+    if isinstance(exc, StoreError):
+        return Reason.NOT_READY
     return Reason.MALFORMED if isinstance(exc, UserError) else Reason.INTERNAL
+
+
+def told(exc: BaseException) -> str:
+    """What a client reads: one line of at most MAX_TOLD_BYTES; of a fault of ours, that it is one."""
+    if reason_of(exc) is Reason.INTERNAL:
+        return "internal error; the server's log has the cause"
+    line = " ".join(str(exc).splitlines())  # it may quote the client's own line breaks
+    return line.encode("utf-8", "replace")[:MAX_TOLD_BYTES].decode("utf-8", "ignore")

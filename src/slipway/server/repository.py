@@ -64,6 +64,10 @@ class Repository:
         """Of the models, sorted."""
         return sorted({model.name for model in self._models})
 
+    def versions(self, name: str) -> list[str]:
+        """Of a model, those that are ready, in the order of their coming."""
+        return [model.version for model in self._models if model.name == name and model.ready]
+
     def find(self, name: str, version: str = "") -> ServedModel:
         """The model of a name, ready or not. Raises: NotFoundError: none of that name or version."""
         found = [model for model in self._models if model.name == name]

@@ -45,7 +45,8 @@ class _Waiting:
 
     @property
     def num_items(self) -> int:
-        return len(next(iter(self.feeds.values())))
+        first = next(iter(self.feeds.values()))
+        return len(first) if first.ndim else 1
 
     @property
     def done(self) -> bool:
@@ -116,6 +117,8 @@ class Scheduler:
 
     def _companions(self, mine: _Waiting) -> list[_Waiting]:
         """What joins, out of the queue: no more than leaves other threads their share. The lock is held."""
+        if mine.graph.max_batch == 1:  # not by the room that is left: a request of no items leaves some
+            return []
         room = min(mine.graph.max_batch, -(-(len(self._waiting) + 1) // self.threads)) - mine.num_items
         found: list[_Waiting] = []
         if room > 0:

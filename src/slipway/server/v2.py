@@ -47,7 +47,7 @@ class V2:
 
     async def metadata(self, request: Request) -> Response:
         """Inputs, outputs and, beside `probabilities`, the order of the classes."""
-        return json_response(self._plane.repository.loaded(*named(request)).metadata())
+        return json_response(self._plane.metadata(*named(request)))
 
     async def infer(self, request: Request) -> Response:
         """Answer the items of one request."""

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from slipway.export import environment, tflite
 from slipway.store import files
 from tests.helpers import datasets
 from tests.helpers.command import within
+from tests.helpers.package_index import need_package_index
 from tests.helpers.training import trained
 
 IDS = [f"test/{i}" for i in range(40)]
@@ -100,9 +100,7 @@ def test_the_limits_of_float_are_those_of_parity():
 
 @pytest.mark.slow
 def test_a_network_answers_alike_in_float_and_in_integers(tmp_path, capsys):
-    try_one = ["-m", "pip", "download", "--quiet", "--no-deps", "--retries", "0", "-d", str(tmp_path / "one"), "six==1.17.0"]
-    if subprocess.run([sys.executable, *try_one], capture_output=True, timeout=120, check=False).returncode:
-        pytest.skip("the package index cannot be reached")
+    need_package_index(tmp_path / "one")
     data, _, bundle = trained("shapes", "fast_cnn", tmp_path, size=800, epochs=4)
     out = tmp_path / "tflite"
     code, told, err = within(capsys, "export", bundle, "--data", data.path, "-o", out, "--format", "tflite", "--json")
