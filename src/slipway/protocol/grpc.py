@@ -13,7 +13,7 @@ from slipway.errors import RequestError
 from slipway.protocol import tensors
 from slipway.protocol.messages import message
 from slipway.protocol.rest import InferAnswer, InferRequest
-from slipway.protocol.tensors import BYTES, NUMERIC, Tensor, check_header
+from slipway.protocol.tensors import BYTES, Tensor, check_header
 
 TYPED: Mapping[str, str] = {
     "BOOL": "bool_contents",
@@ -113,13 +113,7 @@ def _typed(contents: Any, datatype: str, shape: Sequence[int], where: str) -> ND
     if datatype == BYTES:
         return list(sent)
     wide = np.array(sent, _FIELDS[TYPED[datatype]])
-    name = NUMERIC[datatype][0]
-    if np.dtype(name).kind in "iu" and wide.size:
-        limits = np.iinfo(name)
-        if wide.min() < limits.min or wide.max() > limits.max:
-            worst = wide.min() if wide.min() < limits.min else wide.max()
-            raise RequestError(f"{where}.{TYPED[datatype]}: {worst} does not fit {datatype}")
-    return tensors.checked(wide.astype(name).reshape(shape), where)
+    return tensors.narrowed(wide, datatype, f"{where}.{TYPED[datatype]}").reshape(shape)
 
 
 def _parameters(sent: Mapping[str, Any]) -> dict[str, Any]:

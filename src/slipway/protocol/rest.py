@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 
 from slipway.errors import RequestError
-from slipway.protocol import tensors
+from slipway.protocol import large, tensors
 from slipway.protocol.tensors import Tensor, check_header, said
 
 HEADER = "Inference-Header-Content-Length"
@@ -54,7 +54,7 @@ def read_request(body: bytes, header: str | None = None) -> InferRequest:
     """
     length = _json_length(header, len(body))
     whole = memoryview(body)
-    request = json_object(whole[:length])
+    request = _request(whole[:length])
     request_id = request.get("id")
     if request_id is not None and not isinstance(request_id, str):
         raise RequestError(f"id: must be a string, got {said(request_id)}")
@@ -116,6 +116,18 @@ def json_object(body: bytes | memoryview) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise RequestError(f"body: must be a JSON object, got {said(found)}")
     return found
+
+
+def _request(body: memoryview) -> dict[str, Any]:
+    """As `json_object`; long lists of numbers come as arrays."""
+    if len(body) >= large.LARGE_BYTES:
+        try:
+            found: dict[str, Any] = large.loads(body)
+        except ValueError:
+            pass  # why: below
+        else:
+            return found
+    return json_object(body)
 
 
 def _write(value: dict[str, Any], key: str, all_tensors: Sequence[Tensor], binary: Any) -> tuple[bytes, int | None]:

@@ -94,11 +94,11 @@ def check_header(name: Any, datatype: Any, shape: Any, where: str) -> tuple[str,
 
 
 def from_list(data: Any, datatype: str, shape: Sequence[int], where: str) -> NDArray[Any] | list[bytes | str]:
-    """Values from a list of JSON, flat or nested as `shape` says.
+    """Values from a list of JSON, flat or nested as `shape` says, or from an array that `large.loads` made of a flat one.
 
     Raises: RequestError: another number of values, or one that does not fit the data type; the message starts with `where`.
     """
-    flat = _flat(data, shape, where)
+    flat = data if isinstance(data, np.ndarray) else _flat(data, shape, where)
     if len(flat) != prod(shape):
         raise RequestError(f"{where}: {len(flat)} values, but shape {list(shape)} says {prod(shape)}")
     if datatype == BYTES:
@@ -107,6 +107,8 @@ def from_list(data: Any, datatype: str, shape: Sequence[int], where: str) -> NDA
                 raise RequestError(f"{where}[{i}]: must be a string, got {said(value)}")
         return flat
     name, code = NUMERIC[datatype]
+    if isinstance(flat, np.ndarray):
+        return narrowed(flat, datatype, where).reshape(shape)
     converted = array(code)
     for start in range(0, len(flat), SLICE):
         part = flat[start : start + SLICE] if len(flat) > SLICE else flat
@@ -144,6 +146,18 @@ def checked(values: NDArray[Any], where: str) -> NDArray[Any]:
         at = int(np.argmin(np.isfinite(values)))
         raise RequestError(f"{where}[{at}]: {values.flat[at]} is no finite number of {values.dtype.name}; send finite values")
     return values
+
+
+def narrowed(values: NDArray[Any], datatype: str, where: str) -> NDArray[Any]:
+    """Wide values in their data type. Raises: RequestError: one does not fit."""
+    dtype = np.dtype(NUMERIC[datatype][0])
+    if dtype.kind in "iu" and values.dtype.itemsize > dtype.itemsize and values.size:
+        limits = np.iinfo(dtype)
+        if values.min() < limits.min or values.max() > limits.max:
+            at = int(np.argmax((values < limits.min) | (values > limits.max)))
+            raise RequestError(f"{where}[{at}]: {values[at]} does not fit {datatype}")
+    with np.errstate(over="ignore"):  # what is too large is found as infinite
+        return checked(values.astype(dtype, copy=False), where)
 
 
 def pack_strings(values: Sequence[bytes | str]) -> bytes:
