@@ -2,6 +2,7 @@
 
 from collections import Counter as Counts
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -27,6 +28,10 @@ class Ready(Protocol):
     family: str
     architecture: str
     variant: str
+
+
+def _info(model: Ready) -> tuple[str, ...]:
+    return model.name, model.version, model.digest, model.family, model.architecture, model.variant
 
 
 class Metrics:
@@ -86,8 +91,12 @@ class Metrics:
 
     def observe_ready(self, model: "Ready") -> None:
         """A model that answers from now on."""
-        labels = (model.name, model.version, model.digest, model.family, model.architecture, model.variant)
-        self.model_info.labels(*labels).set(1)
+        self.model_info.labels(*_info(model)).set(1)
+
+    def observe_gone(self, model: "Ready") -> None:
+        """A model that answers no more."""
+        with suppress(KeyError):  # it never was ready
+            self.model_info.remove(*_info(model))
 
     def observe_phase(self, model: str, version: str, phase: str, seconds: float) -> None:
         """One phase of one request; `phase` is one of PHASES."""

@@ -20,17 +20,24 @@ class Repository:
     """Models by name and version. Of several versions the one that became ready last answers who names none."""
 
     def __init__(
-        self, models: Iterable[ServedModel], place: Place, *, store: str = "", on_ready: Callable[[ServedModel], object]
+        self,
+        models: Iterable[ServedModel],
+        place: Place,
+        *,
+        store: str = "",
+        on_ready: Callable[[ServedModel], object],
+        on_gone: Callable[[ServedModel], object],
     ) -> None:
         """
         Args:
             models: to be loaded by `load_all`.
             store: URI of a store whose releases may be loaded by name, run or version; empty: none may.
             on_ready: told each model when it is.
+            on_gone: told each that is unloaded.
         Raises: ConfigError: none, or two of one name and version.
         """
         self._models: list[ServedModel] = []
-        self._place, self._store, self._on_ready = place, store, on_ready
+        self._place, self._store, self._on_ready, self._on_gone = place, store, on_ready, on_gone
         self._lock, self._loading = Lock(), Lock()
         for model in models:
             if any((m.name, m.version) == (model.name, model.version) for m in self._models):
@@ -141,6 +148,7 @@ class Repository:
         model = self.find(name, version)
         with self._lock:
             self._models = [m for m in self._models if m is not model]
+        self._on_gone(model)
         log.info("model unloaded", extra={"model": name, "version": model.version})
 
     def _load_new(self, name: str, source: str, digest: str) -> ServedModel:

@@ -132,6 +132,7 @@ def test_what_the_store_has_is_listed_loaded_answered_and_unloaded(served, relea
     assert probabilities("typed") == answers[old]["typed"]
     assert admin.change("unload", "nlp-reviews") is None
     assert admin.index(ready=True) == {own: "READY"}
+    assert 'model_info{model="nlp-reviews"' not in str(served.http.get("/metrics").text)
 
 
 @both
