@@ -78,7 +78,12 @@ def create_app(
         public_key=public_key,
         on_batch=lambda model, items: metrics.observe_batch(model.name, model.version, items),
     )
-    repository = Repository(models, place, store=store, on_ready=metrics.observe_ready, on_gone=metrics.observe_gone)
+
+    def came(model: ServedModel) -> None:
+        metrics.observe_ready(model)
+        plane.make_room(model)
+
+    repository = Repository(models, place, store=store, on_ready=came, on_gone=metrics.observe_gone)
     predictions = PredictionLog(prediction_log, dropped=metrics.log_dropped.inc)
     plane = DataPlane(
         repository, scheduler, metrics=metrics, predictions=predictions, limits=limits or Limits(), draining=draining

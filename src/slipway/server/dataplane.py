@@ -15,7 +15,6 @@ from slipway.monitor.prediction_log import PredictionLog
 from slipway.protocol.rest import InferAnswer, InferRequest
 from slipway.server.call import Call
 from slipway.server.models import ServedModel
-from slipway.server.plan import MAX_BATCH
 from slipway.server.refusal import Reason, RefusedError, reason_of
 from slipway.server.repository import Repository
 from slipway.server.scheduler import Scheduler
@@ -56,16 +55,23 @@ class DataPlane:
         """`draining`: true once the server is stopping; nothing is ready from then on."""
         self.repository, self.metrics, self.limits, self.draining = repository, metrics, limits, draining
         self._scheduler, self._predictions = scheduler, predictions
-        # as many as wait for a batch to form, beside those that compute: all that takes time is done by them
-        self._workers = ThreadPoolExecutor(scheduler.threads + MAX_BATCH, thread_name_prefix="predict")
+        self._pools = [(scheduler.threads + 1, ThreadPoolExecutor(scheduler.threads + 1, thread_name_prefix="predict"))]
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._places, self._held_bytes, self._seconds = 0, 0, 0.01
         metrics.queue_depth.set_function(lambda: max(0, self._places - scheduler.threads))
 
+    def make_room(self, model: ServedModel) -> None:
+        """Before a model's requests come: as many workers as compute, and as many as can wait in a batch; with more, decoding
+        takes the cores from computing. Those before end what they have begun, and then idle.
+        """
+        wanted = self._scheduler.threads + model.max_batch
+        if wanted > self._pools[-1][0]:
+            self._pools.append((wanted, ThreadPoolExecutor(wanted, thread_name_prefix="predict")))
+
     def close(self) -> None:
         """Forget what has not begun."""
-        self._workers.shutdown(wait=False, cancel_futures=True)
-        self._loader.shutdown(wait=False, cancel_futures=True)
+        for pool in (*(pool for _, pool in self._pools), self._loader):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     @property
     def ready(self) -> bool:
@@ -131,7 +137,7 @@ class DataPlane:
         """
         loop = asyncio.get_running_loop()
         call.submitted = time.perf_counter()
-        future = loop.run_in_executor(self._workers, self._work, call, work)
+        future = loop.run_in_executor(self._pools[-1][1], self._work, call, work)
         why: list[RefusedError] = []
 
         def stop(reason: RefusedError) -> None:

@@ -92,6 +92,11 @@ class ServedModel(ABC):
             },
         )
 
+    @property
+    def max_batch(self) -> int:
+        """Items of different requests that share a call."""
+        return self._graph.max_batch
+
     @abstractmethod
     def infer(self, request: InferRequest, call: Call) -> Sequence[Tensor]:
         """The outputs asked for, in that order. In a worker thread.
@@ -109,7 +114,7 @@ class ServedModel(ABC):
 
     def how(self) -> dict[str, Any]:
         """How it runs on this machine: threads and batches."""
-        return {"all_threads_when_alone": self._graph.whole is not None, "max_batch": self._graph.max_batch}
+        return {"all_threads_when_alone": self._graph.whole is not None, "max_batch": self.max_batch}
 
     def _on_batch(self, place: Place) -> Callable[[int], object]:
         return lambda items: place.on_batch(self, items)
