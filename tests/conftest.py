@@ -1,10 +1,12 @@
 """What every test has: a home of its own, so that nothing of the machine's leaks in or out, and no silent skips."""
 
+import logging
 from pathlib import Path
 
 import pytest
 
 from slipway import settings
+from slipway.server.logs import JsonFormatter
 
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
 
@@ -46,6 +48,18 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     return tmp_path / "home"
+
+
+@pytest.fixture(autouse=True)
+def logging_stays():
+    """A command that sets up the process's log, tried in this process, does not do so for the tests after it."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    for handler in list(root.handlers):
+        if isinstance(handler.formatter, JsonFormatter):  # it writes to a stream that was the test's
+            root.removeHandler(handler)
+            root.setLevel(level)
 
 
 @pytest.fixture
