@@ -115,8 +115,13 @@ class Bundle:
         size: int = (self.path / self.meta["variants"][self.variant]["file"]).stat().st_size
         return size
 
+    @property
+    def opened(self) -> Session:
+        """What runs its graph."""
+        return self._session
+
     def session(self, *, threads: int, callers: int = 1) -> Session:
-        """The same graph, opened again, see `engines.open_session`."""
+        """The same graph, opened once more, see `engines.open_session`."""
         about = self.meta["variants"][self.variant]
         return open_session(
             self.path / about["file"],

@@ -80,7 +80,7 @@ class _OnnxRuntime:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what goes wrong is raised; a line of its own in the log would be said twice
         # waiting threads sleep: on two busy cores spinning cost 2-4 times the latency and a third of the throughput
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:

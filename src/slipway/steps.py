@@ -317,7 +317,7 @@ def register_model(*, bundle: Path, scores: Path, verdict: Path, model_name: str
         name = model_name or _model_name(bundles.load(bundle))
         with scratch(settings) as folder:
             release = folder / "release"
-            about = {**inputs, "variant": judged["variant"], "order": judged["order"]}
+            about = inputs | {key: judged[key] for key in ("variant", "order")}
             bundles.write_release(bundle, release, about, private_key=settings.model_private_key)
             digest = files.read_manifest(release).digest
             below = f"evaluations/{inputs['bundle']}"

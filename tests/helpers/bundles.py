@@ -61,6 +61,11 @@ def make_bundle(family: str, target: Path, *, seed: int = 0, labels: Sequence[st
     return target
 
 
+def make_releases(root: Path) -> dict[str, Path]:
+    """A release per family below `root`."""
+    return {family: make_release(make_bundle(family, root / f"{family}-bundle"), root / family) for family in FAMILIES}
+
+
 def make_release(
     bundle: Path, target: Path, *, order: Sequence[str] = (bundles.BASE,), private_key: Path | None = None
 ) -> Path:

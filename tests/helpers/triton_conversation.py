@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import tritonclient.grpc
 import tritonclient.http
+from message_fields import described  # beside this file
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
@@ -71,17 +72,6 @@ def conversation(library, client, asked, forms):
         refused(lambda: client.unload_model("nlp")),
     ]
     return heard
-
-
-def described(message_type):
-    return {
-        field.name: [
-            field.number, field.type, field.is_repeated,
-            field.containing_oneof.name if field.containing_oneof else None,
-            described(field.message_type) if field.message_type else None,
-        ]
-        for field in message_type.fields
-    }  # fmt: skip
 
 
 def main():

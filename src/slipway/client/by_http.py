@@ -14,8 +14,6 @@ from slipway.errors import ConfigError, NotFoundError, RequestError, ServerError
 from slipway.protocol import rest
 from slipway.protocol.rest import InferAnswer, InferRequest
 
-TIMEOUT = "X-Request-Timeout-Ms"
-REQUEST_ID = "X-Request-Id"
 CONNECT_S = 5.0
 """More does not help: a host that drops packets is tried again sooner."""
 RETRIED = (429, 502, 503, 504)
@@ -87,7 +85,7 @@ class Http:
         if json_length is not None:
             headers[rest.HEADER] = str(json_length)
         if request_id:
-            headers[REQUEST_ID] = header_value("request_id", request_id)
+            headers[rest.REQUEST_ID] = header_value("request_id", request_id)
         answered, content = self._send("POST", f"{path}/infer", deadline, content=body, headers=headers)
         try:
             return rest.read_answer(content, answered.get(rest.HEADER))
@@ -98,7 +96,7 @@ class Http:
         self, method: str, path: str, deadline: Deadline, *, content: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> tuple[httpx.Headers, bytes]:
         """Headers and body of an answer of status 200."""
-        told = {**(headers or {}), TIMEOUT: str(max(1, int(deadline.left_s * 1000)))}
+        told = {**(headers or {}), rest.TIMEOUT: str(max(1, int(deadline.left_s * 1000)))}
         limits = {"timeout": _Left(deadline)}
         try:
             with self._client.stream(method, path, content=content, headers=told, extensions=limits) as response:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from slipway.client.arrays import array_of, is_json, num_bytes, tensor_of
 from slipway.client.many import ITEM, Entry, stream
-from slipway.client.prediction import EXPLAINED, Answered, Classifier, Item, Prediction, Raw, batches, item_bytes
+from slipway.client.prediction import Answered, Classifier, Item, Prediction, Raw, batches, item_bytes
 from slipway.client.retries import Deadline
 from slipway.client.transport import Transport, Transports, path_of
 from slipway.errors import ConfigError, DataError, NotFoundError, RequestError, ServerError
@@ -196,7 +196,7 @@ class Client:
     ) -> list[Prediction]:
         """Predictions of items that fit one request."""
         way = self._transports.way(sum(map(item_bytes, raws)))
-        outputs = ("probabilities", "label", *EXPLAINED[about.input_name]) if explained else ()
+        outputs = ("probabilities", "label", *about.reasons) if explained else ()
         tensor = about.tensor(raws, base64=way == "json")
         request = InferRequest(inputs=[tensor], outputs=outputs, all_binary=way != "json")
 

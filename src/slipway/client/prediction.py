@@ -21,8 +21,6 @@ Item = str | bytes | PathLike[str] | NDArray[np.uint8]
 UTF-8), or the path of one as a Path."""
 Raw = str | bytes | NDArray[np.uint8]
 """As it is sent: a text, an encoded image, pixels."""
-EXPLAINED: Mapping[str, tuple[str, ...]] = {"image": ("heatmap",), "text": ("tokens", "attributions")}
-"""Outputs that are given on request, by input: why the label was answered."""
 MAX_BATCH_BYTES = 16 * 1024 * 1024
 """Items of one request together, a larger one alone; a server takes 64 MB."""
 
@@ -68,6 +66,8 @@ class Classifier:
     max_items: int
     """Of one request."""
     max_explained_items: int
+    reasons: tuple[str, ...]
+    """Outputs that are given on request: why the label was answered."""
 
     @classmethod
     def of(cls, metadata: Mapping[str, Any]) -> "Classifier":
@@ -75,7 +75,7 @@ class Classifier:
         outputs = {port["name"]: port for port in metadata.get("outputs", ())}
         labels = outputs.get("probabilities", {}).get("parameters", {}).get("labels")
         inputs = metadata.get("inputs", ())
-        if labels is None or inputs[0]["name"] not in EXPLAINED:
+        if labels is None or inputs[0]["name"] not in ("image", "text"):
             ports = ", ".join(f"{port['name']} {port['datatype']} {port['shape']}" for port in inputs)
             raise RequestError(f"model '{metadata.get('name', '')}' takes tensors of its own ({ports}); ask it by Client.infer")
         about = metadata["parameters"]
@@ -85,6 +85,7 @@ class Classifier:
             labels=tuple(labels),
             max_items=about["max_items"],
             max_explained_items=about["max_explained_items"],
+            reasons=tuple(name for name, port in outputs.items() if port.get("parameters", {}).get("on_request")),
         )
 
     @property

@@ -22,7 +22,7 @@ from slipway.export.reference import reference, selftest_items
 from slipway.models import architectures
 from slipway.models.restore import Restored, restore
 from slipway.models.runtime import before_torch
-from slipway.monitor.statistics import lengths
+from slipway.preprocess.text import lengths
 from slipway.store import files
 
 CHUNK = 64

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from slipway.monitor.statistics import brightness
+from slipway.preprocess.image import brightness
 
 BINS = 20
 TEXTS = (

@@ -59,7 +59,7 @@ class Metrics:
             registry=registry,
         )
         self.in_flight = Gauge("inference_in_flight", "Requests being worked on", model, registry=registry)
-        self.queue_depth = Gauge("inference_queue_depth", "Requests that wait for a thread", registry=registry)
+        self.queue_depth = Gauge("inference_queue_depth", "Requests accepted beyond one a thread", registry=registry)
         self.batch_size = Histogram(
             "inference_batch_size", "Items of a request", model, buckets=BATCH_BUCKETS, registry=registry
         )
@@ -127,7 +127,7 @@ class Metrics:
         return self._of(self.in_flight, model, version)
 
     def _of(self, metric: Any, *labels: str) -> Any:
-        """The series of these labels; looking it up in the library costs as much as three observations."""
+        """The series of these labels; looking it up in the library costs as much as the observation."""
         key = (id(metric), labels)
         if key not in self._series:
             self._series[key] = metric.labels(*labels)

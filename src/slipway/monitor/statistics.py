@@ -1,28 +1,11 @@
 """What drift is judged by: numbers of an item's input that tell little of the item. Validation and the log share them."""
 
-# N items, H/W px, C channels
-
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
 
 from slipway.bundle import BATCH
 from slipway.preprocess import Preprocess, Raw
-from slipway.preprocess.image import size_px
-from slipway.preprocess.text import as_text
-
-
-def brightness(images_NHWC: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Mean pixel [N] of model inputs, 0 to 255."""
-    return np.array([image.mean() for image in images_NHWC])
-
-
-def lengths(feeds: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
-    """Tokens [N] of encoded texts, special ones included; of TF-IDF the distinct terms that the vocabulary has."""
-    found: NDArray[np.int64] = (feeds["attention_mask" if "attention_mask" in feeds else "counts"] > 0).sum(axis=1)
-    return found
+from slipway.preprocess.image import brightness, size_px
+from slipway.preprocess.text import as_text, lengths
 
 
 def of_items(items: Sequence[Raw], preprocess: Preprocess) -> list[dict[str, float]]:

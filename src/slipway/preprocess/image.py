@@ -132,6 +132,11 @@ def size_px(raw: bytes | NDArray[np.uint8]) -> tuple[int, int]:
         return image.height, image.width
 
 
+def brightness(images_NHWC: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Mean pixel [N] of model inputs, 0 to 255."""
+    return np.array([image.mean() for image in images_NHWC])
+
+
 def _to_8_bit(image: Image.Image) -> Image.Image:
     """Scale deep grayscale, which `convert` would clip: 16 bits by their range, 32 by the range the values suggest."""
     deep = np.asarray(image)

@@ -38,6 +38,12 @@ def as_text(raw: Raw) -> str:
     return raw
 
 
+def lengths(feeds: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
+    """Tokens [N] of encoded texts, special ones included; of TF-IDF the distinct terms that the vocabulary has."""
+    found: NDArray[np.int64] = (feeds["attention_mask" if "attention_mask" in feeds else "counts"] > 0).sum(axis=1)
+    return found
+
+
 def _texts(items: Sequence[Raw]) -> list[str]:
     texts = []
     for i, raw in enumerate(items):

@@ -18,6 +18,10 @@ from slipway.protocol.tensors import Tensor, check_header, said
 HEADER = "Inference-Header-Content-Length"
 EXTENSION = "binary_tensor_data"
 SIZE = "binary_data_size"
+TIMEOUT = "X-Request-Timeout-Ms"
+"""How long a client waits; later it is answered 504."""
+REQUEST_ID = "X-Request-Id"
+"""What a request is called in logs; sent back with its answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,13 +1,14 @@
 """Who may ask: a bearer token, where one is set; off by default, behind a gateway that checks for itself."""
 
 import hmac
+import re
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from slipway.server.http import refused
 from slipway.server.refusal import Reason, RefusedError
 
-OPEN = ("/", "/health", "/metrics", "/v2/health/live", "/v2/health/ready")
+OPEN = re.compile(r"/|/health|/metrics|/v2/health/(live|ready)|/v2/models/[^/]+(/versions/[^/]+)?/ready")
 """Paths that need no token: probes, scrapes, and the playground's page, which asks for one."""
 
 
@@ -32,7 +33,7 @@ class AccessMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
-        if scope["type"] == "http" and scope["path"] not in OPEN:
+        if scope["type"] == "http" and not OPEN.fullmatch(scope["path"]):
             sent = next((value for key, value in scope["headers"] if key == b"authorization"), b"")
             try:
                 self._access.check(sent.decode("latin-1"))

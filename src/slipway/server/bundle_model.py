@@ -64,10 +64,11 @@ class BundleModel(ServedModel):
             log.warning("variant passed over", extra={"model": self.name, "variant": variant, "reason": reason})
         self.digest = files.read_manifest(path).digest
         self.family, self.architecture, self.variant = loaded.family, str(loaded.meta["architecture"]), loaded.variant
-        one = loaded.session(threads=1, callers=threads)
         items = sorted(bundles.selftest_items(loaded), key=len)
         typical = loaded.preprocess.encode([items[len(items) // 2]])  # texts: neither the empty one nor the longest
-        self._graph = plan(lambda n: loaded.session(threads=n), one, typical, threads=threads, on_batch=self._on_batch(place))
+        self._graph = plan(
+            lambda n: loaded.session(threads=n), loaded.opened, typical, threads=threads, on_batch=self._on_batch(place)
+        )
         self.bundle = loaded.run_by(Scheduled(self._graph, place.scheduler))
 
     def infer(self, request: InferRequest, call: Call) -> Sequence[Tensor]:

@@ -41,9 +41,8 @@ class Call:
             request_id: the client's or the server's own, for the log.
             timeout_s: from now, > 0; None: the client waits as long as it takes.
         """
-        self.protocol, self.model, self.request_id = protocol, model, request_id
+        self.protocol, self.model, self.request_id, self.timeout_s = protocol, model, request_id, timeout_s
         self.started = self.submitted = time.perf_counter()
-        self.deadline = None if timeout_s is None else self.started + timeout_s
         self.given_up = False
         """Nobody waits for the answer any more."""
         self.phases: dict[str, float] = {}
@@ -58,19 +57,18 @@ class Call:
     @property
     def left_s(self) -> float | None:
         """Seconds until the deadline, if there is one."""
-        return None if self.deadline is None else self.deadline - time.perf_counter()
+        return None if self.timeout_s is None else self.started + self.timeout_s - time.perf_counter()
 
     def check(self) -> None:
         """Between phases: is it worth going on? Raises: RefusedError: nobody waits any more, or the deadline is over."""
         if self.given_up:
             raise RefusedError(Reason.GONE, "the client went away")
-        if self.deadline is not None and time.perf_counter() > self.deadline:
+        if self.left_s is not None and self.left_s < 0:
             raise self.too_late()
 
     def too_late(self) -> RefusedError:
         """The error of a missed deadline."""
-        seconds = (self.deadline or self.started) - self.started
-        return RefusedError(Reason.DEADLINE, f"not answered within the {seconds:.3g} s that the request allows")
+        return RefusedError(Reason.DEADLINE, f"not answered within the {self.timeout_s:.3g} s that the request allows")
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:

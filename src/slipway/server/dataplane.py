@@ -1,4 +1,4 @@
-"""The one way of a request, whatever the transport: a place, a worker thread, an answer or a reason; counted and timed."""
+"""The one way of a request, whatever the transport: accepted, a worker thread, an answer or a reason; counted and timed."""
 
 import asyncio
 import contextlib
@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from slipway.errors import NotFoundError
 from slipway.monitor.metrics import Metrics
 from slipway.monitor.prediction_log import PredictionLog
 from slipway.protocol.rest import InferAnswer, InferRequest
@@ -22,7 +23,7 @@ from slipway.server.scheduler import Scheduler
 log = logging.getLogger("slipway.server")
 T = TypeVar("T")
 WATCH_AFTER_S = 0.05
-"""A request that waits longer is given up when its client goes away; watching costs as much as a small answer."""
+"""A request that waits longer is given up when its client goes away; watching takes a task of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,8 +58,8 @@ class DataPlane:
         self._scheduler, self._predictions = scheduler, predictions
         self._pools = [(scheduler.threads + 1, ThreadPoolExecutor(scheduler.threads + 1, thread_name_prefix="predict"))]
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
-        self._places, self._held_bytes, self._seconds = 0, 0, 0.01
-        metrics.queue_depth.set_function(lambda: max(0, self._places - scheduler.threads))
+        self._accepted, self._held_bytes, self._seconds = 0, 0, 0.01
+        metrics.queue_depth.set_function(lambda: max(0, self._accepted - scheduler.threads))
 
     def make_room(self, model: ServedModel) -> None:
         """Before a model's requests come: as many workers as compute, and as many as can wait in a batch; with more, decoding
@@ -87,16 +88,29 @@ class DataPlane:
         return {**self.repository.loaded(name, version).metadata(), "versions": self.repository.versions(name)}
 
     @asynccontextmanager
-    async def place(self, call: Call) -> AsyncIterator[None]:
-        """A request from its acceptance to its answer. Raises: RefusedError: there is no place left."""
-        labels = call.labels
-        in_flight = self.metrics.in_flight_of(*labels)
-        self._places += 1
+    async def accepted(self, call: Call, name: str | None = None, version: str = "") -> AsyncIterator[None]:
+        """A request from its acceptance to its answer; sets the call's model.
+
+        Args:
+            name: of a model; None: the request's body says which.
+        Raises: NotFoundError: no such model or version. RefusedError: it is being loaded, or there is no place left.
+        """
+        missing: NotFoundError | None = None
+        try:
+            call.model = None if name is None else self.repository.find(name, version)
+        except NotFoundError as exc:  # raised below, where it is counted
+            missing = exc
+        in_flight = self.metrics.in_flight_of(*call.labels)
+        self._accepted += 1
         in_flight.inc()
         status = 200
         try:
-            if self._places > self.limits.max_requests:
+            if self._accepted > self.limits.max_requests:
                 raise self._overloaded(f"{self.limits.max_requests} requests are waiting")
+            if missing is not None:
+                raise missing
+            if call.model is not None:
+                self.repository.check_ready(call.model)
             yield
         except BaseException as exc:
             reason = Reason.GONE if isinstance(exc, asyncio.CancelledError) else reason_of(exc)
@@ -105,7 +119,7 @@ class DataPlane:
                 log.exception("internal error", extra={"model": call.labels[0], "request": call.request_id})
             raise
         finally:
-            self._places -= 1
+            self._accepted -= 1
             in_flight.dec()
             seconds = time.perf_counter() - call.started
             self.metrics.observe_request(*call.labels, call.protocol, status, seconds)
@@ -194,7 +208,7 @@ class DataPlane:
 
     def _overloaded(self, what: str) -> RefusedError:
         """503, and when to come back: once what waits will have been answered, by the pace of late."""
-        wait_s = self._places * self._seconds / self._scheduler.threads
+        wait_s = self._accepted * self._seconds / self._scheduler.threads
         return RefusedError(
             Reason.OVERLOADED, f"overloaded: {what}; try again later", retry_after_s=max(1, min(30, round(wait_s)))
         )

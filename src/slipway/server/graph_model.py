@@ -57,7 +57,7 @@ class GraphModel(ServedModel):
             raise BundleError(f"{path}: no such file; give the path of an ONNX file")
         if place.public_key is not None:
             raise BundleError(f"{path}: a bare ONNX file has no signature, and this server wants one; serve a signed release")
-        self.variant = "onnxruntime-fp32"
+        self.variant = "onnxruntime"  # in whatever precision the file has
         threads = place.scheduler.threads
         one = open_session(path, threads=1, callers=threads)
         self.inputs, self.outputs = ports(path)

@@ -110,9 +110,7 @@ class GrpcServer:
         return made
 
     async def _ModelInfer(self, sent: Any, call: Call) -> bytes:
-        async with self._plane.place(call):
-            call.model = self._plane.repository.find(sent.model_name, sent.model_version)
-            self._plane.repository.loaded(sent.model_name, sent.model_version)
+        async with self._plane.accepted(call, sent.model_name, sent.model_version):
             with self._plane.holding() as more:
                 more(sent.ByteSize())
                 return await self._plane.compute(call, lambda: self._answer(call, sent))

@@ -1,7 +1,6 @@
 """REST: bodies in, JSON out, and each reason for not answering as a status with one line."""
 
 import asyncio
-import contextlib
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -11,12 +10,11 @@ from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
 from slipway.errors import ConfigError
+from slipway.protocol.rest import REQUEST_ID, TIMEOUT
 from slipway.server.call import Call
 from slipway.server.dataplane import DataPlane
 from slipway.server.refusal import Reason, RefusedError, reason_of, told
 
-TIMEOUT = "X-Request-Timeout-Ms"
-REQUEST_ID = "X-Request-Id"
 JSON_TYPES = ("", "application/json", "application/octet-stream", "application/x-www-form-urlencoded")
 """Content types of a body that is read as JSON: none, its own, that of binary tensors behind it, and what `curl -d` says
 unasked."""
@@ -52,34 +50,31 @@ class Rest:
         self,
         request: Request,
         protocol: str,
-        check: Callable[[Call], None],
         answer: Callable[[Call, bytes], Response],
         *,
+        model: str | None = None,
+        version: str = "",
         forms: bool = False,
     ) -> Response:
         """From a request's headers to its answer.
 
         Args:
             protocol: of the metrics.
-            check: looks at what is known before the body is read, and says whose the call is, if the path does.
             answer: body to response, in a worker thread.
+            model: whose it is, with its version if the path names one; None: the body says so.
             forms: whether the body may be a form.
         """
-        request_id = request.headers.get(REQUEST_ID, "")[:128] or secrets.token_hex(8)
-        call = Call(protocol, request_id=request_id)
+        call = Call(protocol, request_id=request.headers.get(REQUEST_ID, "")[:128] or secrets.token_hex(8))
         response: Response
         try:
-            call = Call(protocol, request_id=request_id, timeout_s=timeout_of(request))
-            with contextlib.suppress(Exception):  # whose it is, for the metrics; what is wrong is told below
-                check(call)
-            async with self.plane.place(call):
-                check(call)
+            async with self.plane.accepted(call, model, version):
+                call.timeout_s = timeout_of(request)
                 with self.plane.holding() as more:
                     body = await self.body(request, more, forms=forms)
                     response = await self.plane.compute(call, lambda: answer(call, body), lambda: _disconnected(request))
-        except Exception as exc:  # noqa: BLE001  the process edge of a request, logged by the place
+        except Exception as exc:  # noqa: BLE001  the process edge of a request, logged where it was accepted
             response = refused(exc)
-        response.headers[REQUEST_ID] = request_id
+        response.headers[REQUEST_ID] = call.request_id
         return response
 
     async def body(self, request: Request, more: Callable[[int], None], *, forms: bool = False) -> bytes:

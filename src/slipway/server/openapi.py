@@ -6,8 +6,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from slipway.protocol.rest import HEADER
-from slipway.server.http import FORM, REQUEST_ID, TIMEOUT
+from slipway.protocol.rest import HEADER, REQUEST_ID, TIMEOUT
+from slipway.server.http import FORM
 from slipway.server.schemas import SCHEMAS, ref
 
 _PNG = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR42mNkEIQAJkGKGACW0QQ/5dbbJgAAAABJRU5ErkJggg=="

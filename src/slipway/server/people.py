@@ -96,7 +96,6 @@ class People:
             return await self._rest.answered(
                 request,
                 PROTOCOL,
-                lambda _call: None,
                 lambda call, body: self._answer(plain, call, body, content_type),
                 forms=True,
             )

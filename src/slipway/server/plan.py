@@ -10,11 +10,11 @@ from slipway.engines import Feeds, Session
 from slipway.server.scheduler import Graph
 
 MAX_BATCH = 8
-"""More at a time gained nothing on CPUs that 8 did not, and every item waits for the whole batch."""
+"""Every item waits for the whole batch. Larger ones were not measured."""
 PAYS = 1.1
 """Fewer than 10 % faster is noise, and not worth a second copy of the weights, or waiting for others."""
 SECONDS = 0.1
-"""For each measurement, the first call aside: a start takes half a second longer."""
+"""For each of at most five measurements, the first call of each aside."""
 
 
 def plan(

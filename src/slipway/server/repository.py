@@ -91,11 +91,15 @@ class Repository:
     def loaded(self, name: str, version: str = "") -> ServedModel:
         """The same, ready. Raises: NotFoundError; RefusedError: it is being loaded."""
         model = self.find(name, version)
+        self.check_ready(model)
+        return model
+
+    def check_ready(self, model: ServedModel) -> None:
+        """Raises: RefusedError: it is being loaded."""
         if not model.ready:
             raise RefusedError(
-                Reason.NOT_READY, f"model '{name}' is being loaded; ask /v2/models/{name}/ready", retry_after_s=1
+                Reason.NOT_READY, f"model '{model.name}' is being loaded; ask /v2/models/{model.name}/ready", retry_after_s=1
             )
-        return model
 
     def index(self) -> list[dict[str, str]]:
         """Every model and version: loaded ones, and those of the store. state: READY, LOADING or UNAVAILABLE."""
@@ -123,9 +127,11 @@ class Repository:
         Raises: NotFoundError: the store has no such model or version. RefusedError: loading is off, or there
             are MAX_MODELS. BundleError, StoreError: see `ServedModel.load`.
         """
-        digests = [digest for stored, digest in self._stored(needed=True) if stored == name]
+        self._need_store()
+        stored = self._stored()
+        digests = [digest for its, digest in stored if its == name]
         if not digests:
-            raise NotFoundError(unknown("model", name[:80], {*self.names(), *(stored for stored, _ in self._stored())}))
+            raise NotFoundError(unknown("model", name[:80], {*self.names(), *(its for its, _ in stored)}))
         fits = [digest for digest in digests if digest.startswith(version)]
         if not fits:
             raise NotFoundError(unknown(f"version of model '{name}'", version[:80], [digest[:12] for digest in digests]))
@@ -159,8 +165,7 @@ class Repository:
             if len(self._models) >= MAX_MODELS:
                 raise RefusedError(Reason.OVERLOADED, f"{MAX_MODELS} models are loaded, no more may be; unload one")
             model = served_model(name, source if "://" in source else f"file://{source}")
-            model.load(self._place)
-            self._on_ready(model)
+            self._load(model)
             with self._lock:
                 self._models = [*self._models, model]
             return model
@@ -169,10 +174,8 @@ class Repository:
         model.load(self._place)
         self._on_ready(model)
 
-    def _stored(self, *, needed: bool = False) -> list[tuple[str, str]]:
+    def _stored(self) -> list[tuple[str, str]]:
         """(name, digest) of the store's releases, the newest last."""
-        if needed:
-            self._need_store()
         if not self.loads:
             return []
         from slipway.store.uri import open_store

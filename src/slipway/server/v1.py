@@ -16,7 +16,7 @@ from slipway.server.bundle_model import MAX_ITEMS, BundleModel, from_base64
 from slipway.server.call import Call
 from slipway.server.dataplane import DataPlane
 from slipway.server.http import Rest
-from slipway.server.v2 import find_by, model_of
+from slipway.server.v2 import model_of, named
 
 PROTOCOL = "rest_v1"
 PREDICT = "/v1/models/{model}:predict"
@@ -30,7 +30,7 @@ class V1:
 
     async def predict_instances(self, request: Request) -> Response:
         """Answer the instances of one request."""
-        return await self._rest.answered(request, PROTOCOL, find_by(self._plane, request), self._answer)
+        return await self._rest.answered(request, PROTOCOL, self._answer, model=named(request)[0])
 
     def _answer(self, call: Call, body: bytes) -> Response:
         """In a worker thread."""

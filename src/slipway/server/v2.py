@@ -1,6 +1,5 @@
 """The v2 routes: each a plain function of the request, so that no model validation stands on the request path."""
 
-from collections.abc import Callable
 from typing import Any
 
 from fastapi import Request, Response
@@ -52,8 +51,9 @@ class V2:
     async def infer(self, request: Request) -> Response:
         """Answer the items of one request."""
         header = request.headers.get(rest.HEADER)
+        model, version = named(request)
         return await self._rest.answered(
-            request, PROTOCOL, find_by(self._plane, request), lambda call, body: self._answer(call, body, header)
+            request, PROTOCOL, lambda call, body: self._answer(call, body, header), model=model, version=version
         )
 
     def _answer(self, call: Call, body: bytes, header: str | None) -> Response:
@@ -75,17 +75,7 @@ def named(request: Request) -> tuple[str, str]:
     return params["model"], params.get("version", "")
 
 
-def find_by(plane: DataPlane, request: Request) -> Callable[[Call], None]:
-    """A check that sets the call's model, which the path names, and refuses one that is not there or not ready."""
-
-    def check(call: Call) -> None:
-        call.model = plane.repository.find(*named(request))
-        plane.repository.loaded(*named(request))
-
-    return check
-
-
 def model_of(call: Call) -> ServedModel:
-    """Of a call that was checked."""
-    assert call.model is not None, "checked before"
+    """Of a call that was accepted for one."""
+    assert call.model is not None, "accepted for one"
     return call.model

@@ -17,6 +17,7 @@ from slipway.server.app import create_app
 from slipway.server.models import served_model
 from tests.helpers.bundles import LABELS, make_items
 from tests.helpers.graphs import ONNX, echoes, sums
+from tests.helpers.message_fields import described
 from tests.helpers.package_index import need_package_index
 from tests.helpers.protocols import serving
 
@@ -93,18 +94,6 @@ def test_several_calls_at_a_time_compression_and_deadlines(told):
     assert told["http"]["compressed"] == ["415", "content-encoding 'gzip' is not supported; send it as it is"]
     assert told["grpc"]["compressed"] == [2, 2]
     assert told["grpc"]["late"] == "StatusCode.DEADLINE_EXCEEDED"
-
-
-def described(message_type):
-    """As the conversation describes the library's own."""
-    return {
-        field.name: [
-            field.number, field.type, field.is_repeated,
-            field.containing_oneof.name if field.containing_oneof else None,
-            described(field.message_type) if field.message_type else None,
-        ]
-        for field in message_type.fields
-    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", COMPARED)

@@ -4,7 +4,7 @@ import pytest
 
 from slipway.server.app import create_app
 from slipway.server.models import served_model
-from tests.helpers.bundles import FAMILIES, make_bundle, make_items, make_release
+from tests.helpers.bundles import FAMILIES, make_items, make_releases
 from tests.helpers.command import within
 from tests.helpers.servers import running
 
@@ -13,8 +13,7 @@ TOKEN = "t0ken"
 
 @pytest.fixture(scope="module")
 def releases(tmp_path_factory):
-    root = tmp_path_factory.mktemp("releases")
-    return {family: make_release(make_bundle(family, root / f"{family}-bundle"), root / family) for family in FAMILIES}
+    return make_releases(tmp_path_factory.mktemp("releases"))
 
 
 @pytest.fixture(scope="module")

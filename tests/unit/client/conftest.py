@@ -6,7 +6,7 @@ from slipway.client import Client
 from slipway.server.app import create_app
 from slipway.server.dataplane import Limits
 from slipway.server.models import served_model
-from tests.helpers.bundles import FAMILIES, make_bundle, make_release
+from tests.helpers.bundles import make_releases
 from tests.helpers.servers import running
 
 TOKEN = "t0ken"
@@ -15,8 +15,7 @@ TOKEN = "t0ken"
 @pytest.fixture(scope="session")
 def releases(tmp_path_factory):
     """A release per family."""
-    root = tmp_path_factory.mktemp("releases")
-    return {family: make_release(make_bundle(family, root / f"{family}-bundle"), root / family) for family in FAMILIES}
+    return make_releases(tmp_path_factory.mktemp("releases"))
 
 
 @pytest.fixture(scope="session")

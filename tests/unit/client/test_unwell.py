@@ -175,20 +175,20 @@ def test_a_server_without_a_free_place_is_asked_again(releases, transport):
 
     def sleep(seconds):
         slept.append(seconds)
-        plane._places = 0
+        plane._accepted = 0
 
     with running(app) as http:
         grpc = f"127.0.0.1:{app.state.grpc_port}"
         with Client(str(http.base_url), grpc=grpc, transport=transport, sleep=sleep) as client:
             expected = client.predict("nlp", ["fine film"])
-            plane._places = 1
+            plane._accepted = 1
             assert client.predict("nlp", ["fine film"]) == expected
             assert len(slept) == 1
             assert slept[0] >= 1, "as the server asked"
-            plane._places = 1
+            plane._accepted = 1
             with pytest.raises(ServerError, match="overloaded: 1 requests are waiting"):
                 client.predict("nlp", ["fine film"], timeout_s=0.5)
-            plane._places = 0
+            plane._accepted = 0
 
 
 @pytest.mark.parametrize("transport", ["json", "binary", "grpc"])

@@ -4,7 +4,7 @@ from starlette.testclient import TestClient
 from slipway import bundle as bundles
 from slipway.server.app import create_app
 from slipway.server.models import served_model
-from tests.helpers.bundles import FAMILIES, make_bundle, make_release
+from tests.helpers.bundles import make_releases
 from tests.helpers.graphs import sums
 from tests.helpers.protocols import serving
 from tests.helpers.servers import wait_until
@@ -13,8 +13,7 @@ from tests.helpers.servers import wait_until
 @pytest.fixture(scope="session")
 def releases(tmp_path_factory):
     """A release per family."""
-    root = tmp_path_factory.mktemp("releases")
-    return {family: make_release(make_bundle(family, root / f"{family}-bundle"), root / family) for family in FAMILIES}
+    return make_releases(tmp_path_factory.mktemp("releases"))
 
 
 @pytest.fixture(scope="session")

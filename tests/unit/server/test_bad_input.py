@@ -65,7 +65,7 @@ def test_a_thousand_wrong_requests_among_good_ones_leave_nothing_behind(served):
     check_well(served)
     assert served.in_flight() == 0
     plane = served.app.state.plane
-    assert (plane._places, plane._held_bytes, plane._scheduler.depth, plane._scheduler._free) == (0, 0, 0, 1)
+    assert (plane._accepted, plane._held_bytes, plane._scheduler.depth, plane._scheduler._free) == (0, 0, 0, 1)
 
 
 def _sent(case: Case):

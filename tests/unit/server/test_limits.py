@@ -5,10 +5,10 @@ import time
 import httpx
 import pytest
 
+from slipway.protocol.rest import REQUEST_ID, TIMEOUT
 from slipway.server.app import create_app
 from slipway.server.bundle_model import BundleModel
 from slipway.server.dataplane import Limits
-from slipway.server.http import REQUEST_ID, TIMEOUT
 from slipway.server.slow import PatientProtocol
 from tests.helpers.bundles import make_items
 from tests.helpers.servers import DEADLINE_S, running, wait_until
@@ -100,8 +100,11 @@ def test_a_deadline_is_kept_and_nobody_computes_for_who_has_gone(held):
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "soon", "99999999"])
 def test_a_deadline_that_is_none_is_refused(client, text):
+    counted = 'inference_requests_total{model="cv-tiny",protocol="rest_v2",status="400"'
+    before = metric(client, counted)
     refused = client.post("/v2/models/cv-tiny/infer", json=BODY, headers={TIMEOUT: text})
     assert (refused.status_code, f"got '{text}'" in refused.json()["error"]) == (400, True)
+    assert metric(client, counted) == before + 1
 
 
 def test_a_client_that_goes_away_frees_its_place(held):
@@ -157,7 +160,7 @@ def test_request_ids_come_back(client):
 def test_a_token_is_needed_where_one_is_set_but_not_by_probes(releases):
     app = create_app([BundleModel("held", str(releases["cv"]))], token="secret")
     with running(app) as client:
-        for path in ("/", "/health", "/metrics", "/v2/health/live"):
+        for path in ("/", "/health", "/metrics", "/v2/health/live", "/v2/models/held/ready"):
             assert client.get(path).status_code == 200, path
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer sécret".encode()}):
             refused = client.post(URL, json=BODY, headers=headers)
