@@ -14,6 +14,9 @@ PORT ?= 8080
 ROUNDS ?= 5
 LOAD_S ?= 3
 PEERS ?=
+IMAGES ?=
+LOADER ?=
+REGISTRY ?=
 PY := .venv/bin/python
 SLIPWAY := .venv/bin/slipway
 PYTEST_ARGS ?=
@@ -21,7 +24,7 @@ PYTEST := $(PY) -m pytest $(PYTEST_ARGS)
 # a worker a core, one thread each; what a file's tests share is made once
 PARALLEL := OMP_NUM_THREADS=1 SLIPWAY_THREADS=1 $(PYTEST) -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup setup-dev pipeline-run train serve mlflow-ui compile check fmt lock minio test test-all bench bench-serving bench-training wheel clean
+.PHONY: help setup setup-dev pipeline-run train serve mlflow-ui compile check fmt lock minio test test-all bench bench-serving bench-training wheel clean images images-load images-push images-list kind-up minikube-up cluster-install cluster-remove
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +83,34 @@ bench-serving: setup-dev ## Load the server by h2load, beside others with PEERS=
 
 bench-training: setup-dev ## Train on the real data under SLIPWAY_DATA, hours; PYTEST_ARGS='-k NAME' for one row; goes on after a kill
 	@$(PYTEST) -m quality -s tests/benchmarks
+
+images: setup ## Build the platform's images by docker (SLIPWAY_TORCH_INDEX for a CPU-only torch) and lock them: IMAGES="serve train"
+	@$(PY) scripts/images.py build $(IMAGES)
+
+images-load: setup ## Put the built images into kind or minikube, or by LOADER="command that gets a name"
+	@$(PY) scripts/images.py load $(IMAGES) $(if $(LOADER),--with '$(LOADER)')
+
+images-push: setup ## Push the built images to REGISTRY=registry.example/team; the lock then names them by digest
+	@$(PY) scripts/images.py push $(IMAGES) --registry '$(REGISTRY)'
+
+images-list: setup ## Every image the platform needs, ours and others', as REGISTRY would name it
+	@$(PY) scripts/images.py list --registry '$(REGISTRY)'
+
+kind-up: ## A kind cluster with the platform in it, from nothing
+	@kind get clusters | grep -qx slipway || kind create cluster --config manifests/overlays/kind/kind.yaml --wait 180s
+	@kubectl config use-context kind-slipway
+	@$(MAKE) --no-print-directory images images-load cluster-install
+
+minikube-up: ## A minikube cluster with the platform in it, from nothing
+	@minikube status >/dev/null 2>&1 || minikube start --cpus=2 --memory=8g
+	@kubectl config use-context minikube
+	@$(MAKE) --no-print-directory images images-load cluster-install
+
+cluster-install: setup ## The platform on the current kubeconfig's cluster, or its upgrade: ARGS="--overlay base --values FILE"
+	@$(PY) scripts/cluster.py install $(ARGS)
+
+cluster-remove: setup ## Remove the platform and its data; ARGS=--all also what cluster-install added of others'
+	@$(PY) scripts/cluster.py remove $(ARGS)
 
 wheel: setup ## Build the wheel into dist/
 	@$(PY) -m hatchling build -t wheel
