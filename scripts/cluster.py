@@ -31,11 +31,12 @@ CONTEXTS = {"kind-": "kind", "minikube": "minikube"}
 """How a kubeconfig's context begins, and the overlay for it; any other cluster gets `production`."""
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """What went wrong, in one line."""
 
 
 def main(arguments: list[str]) -> int:
+    """See the module; 2 where something has to be done first."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("verb", choices=("install", "remove", "status"))
     parser.add_argument("--overlay", default="", help="of manifests/overlays, or `base` where a gateway is there already")
@@ -47,7 +48,7 @@ def main(arguments: list[str]) -> int:
     parts = yaml.safe_load((MANIFESTS / "third-party.yaml").read_text(encoding="utf-8"))
     try:
         if unknown := set(options.without) - {part["name"] for part in parts}:
-            raise Stopped(f"--without {unknown.pop()}: known are {', '.join(part['name'] for part in parts)}")
+            raise StoppedError(f"--without {unknown.pop()}: known are {', '.join(part['name'] for part in parts)}")
         _reachable()
         if options.verb == "install":
             _install(parts, options)
@@ -55,7 +56,7 @@ def main(arguments: list[str]) -> int:
             _remove(parts, everything=options.all)
         else:
             _status(parts)
-    except Stopped as exc:
+    except StoppedError as exc:
         print(f"cluster: {exc}", file=sys.stderr)
         return 2
     except FileNotFoundError as exc:
@@ -68,7 +69,7 @@ def _install(parts: list[dict[str, Any]], options: argparse.Namespace) -> None:
     overlay = options.overlay or _overlay()
     lock = MANIFESTS / "images.lock.yaml"
     if not lock.exists():
-        raise Stopped("manifests/images.lock.yaml is not there: make images, then make images-load (or images-push)")
+        raise StoppedError("manifests/images.lock.yaml is not there: make images, then make images-load (or images-push)")
     for part in parts:
         if part["name"] in options.without:
             _say(f"{part['name']}: left out")
@@ -174,7 +175,9 @@ def _teams() -> list[str]:
 
 
 def _added() -> set[str]:
-    return set(_kubectl("-n", NAMESPACE, "get", "configmap", NOTE, "--ignore-not-found", "-o", "jsonpath={.data.added}").split())
+    return set(
+        _kubectl("-n", NAMESPACE, "get", "configmap", NOTE, "--ignore-not-found", "-o", "jsonpath={.data.added}").split()
+    )
 
 
 def _note(part: str) -> None:
@@ -218,7 +221,7 @@ def _ran(*command: str, input_: str | None = None) -> str:
     done = subprocess.run(command, input=input_, capture_output=True, text=True)
     if done.returncode:
         said = " ".join(done.stderr.split()) or f"ended with {done.returncode}"
-        raise Stopped(f"{' '.join(command[:5])}: {said[:600]}")
+        raise StoppedError(f"{' '.join(command[:5])}: {said[:600]}")
     return done.stdout
 
 

@@ -25,11 +25,12 @@ ID_CHARACTERS = 12
 
 
 def main(arguments: list[str]) -> int:
+    """See the module; 2 where something has to be done first."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("verb", choices=("build", "load", "push", "list"))
     parser.add_argument("names", nargs="*", help="of manifests/images.yaml; all of ours by default")
     parser.add_argument("--registry", default="", help="prefix of every image, such as registry.example/team")
-    parser.add_argument("--with", dest="loader", default="", help="command that gets an image's name and puts it into the nodes")
+    parser.add_argument("--with", dest="loader", default="", help="command that puts an image into the nodes, given its name")
     parser.add_argument("--build-arg", action="append", default=[], help="as docker's; for every image built")
     options = parser.parse_args(arguments)
     table = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
@@ -97,7 +98,7 @@ def _push(name: str, registry: str) -> None:
     remote = f"{registry.rstrip('/')}/{local.rpartition('/')[2]}"
     _run("docker", "tag", local, remote)
     _run("docker", "push", remote)
-    digests = _said("docker", "image", "inspect", "--format", "{{join .RepoDigests \"\\n\"}}", remote).splitlines()
+    digests = _said("docker", "image", "inspect", "--format", '{{join .RepoDigests "\\n"}}', remote).splitlines()
     repository = remote.rpartition(":")[0]
     digest = next((d.partition("@")[2] for d in digests if d.startswith(f"{repository}@")), "")
     if not digest:
