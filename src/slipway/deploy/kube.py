@@ -10,6 +10,7 @@ REQUEST_TIMEOUT_S = 30
 PAGE_ITEMS = 500
 APPLY = "application/apply-patch+yaml"
 JSON = "application/json"
+Lines = list[str]  # in the class below, `list` is a method
 HINTS = {401: "; log in again", 403: "; this account may not do that there"}
 
 
@@ -23,7 +24,7 @@ class Kube:
             context: of the kubeconfig; empty means its current one.
         Raises: ClusterError: neither a pod nor a usable kubeconfig.
         """
-        self.client, self.namespace = _client(context)
+        self.client, self.namespace, self.inside = _client(context)
         self.host = str(self.client.configuration.host)
 
     def call(
@@ -76,7 +77,7 @@ class Kube:
                 return found
             query["continue"] = more
 
-    def log(self, namespace: str, pod: str, container: str, *, previous: bool = False, lines: int = 20) -> list[str]:
+    def log(self, namespace: str, pod: str, container: str, *, previous: bool = False, lines: int = 20) -> Lines:
         """Last lines a container wrote, the last one last; none where the node has kept none.
 
         Args:
@@ -133,20 +134,28 @@ class Kube:
             ) from exc
 
 
-def _client(context: str) -> tuple[Any, str]:
-    """A client, and the namespace that the pod or the context is in."""
+def amount(quantity: str) -> float:
+    """A quantity such as 500m or 2Gi as a number of cores or bytes."""
+    from kubernetes.utils import parse_quantity
+
+    return float(parse_quantity(quantity))
+
+
+def _client(context: str) -> tuple[Any, str, bool]:
+    """A client, the namespace that the pod or the context is in, and whether this is a pod of the cluster."""
     from pathlib import Path
 
     from kubernetes import client, config
     from kubernetes.config.config_exception import ConfigException
 
     configuration = client.Configuration()
-    namespace = ""
+    namespace, inside = "", False
     try:
         try:
             if context:
                 raise ConfigException("a context was asked for")
             config.load_incluster_config(configuration)
+            inside = True
             namespace = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text(encoding="utf-8").strip()
         except ConfigException:
             config.load_kube_config(context=context or None, client_configuration=configuration)
@@ -156,7 +165,7 @@ def _client(context: str) -> tuple[Any, str]:
     except (ConfigException, OSError) as exc:
         raise ClusterError(f"no cluster: neither inside a pod nor a usable kubeconfig ({_line(exc)}); set KUBECONFIG") from exc
     configuration.retries = 2
-    return client.ApiClient(configuration), namespace or "default"
+    return client.ApiClient(configuration), namespace or "default", inside
 
 
 def _said(exc: Any) -> str:

@@ -23,11 +23,12 @@ HINTS = {
 }
 
 
-def connect(endpoint: str, *, connections: int) -> Any:
+def connect(endpoint: str, *, connections: int, keys: tuple[str, str] | None = None) -> Any:
     """A minio client of an endpoint such as https://s3.amazonaws.com; nothing is sent yet.
 
-    Credentials: the variables AWS_* or MINIO_*, ~/.aws/credentials, or the role of the pod or machine.
-
+    Args:
+        keys: access key and secret key; None: the variables AWS_* or MINIO_*, ~/.aws/credentials, or the role of the pod or
+            machine.
     Raises: ConfigError: the endpoint is not http(s)://host[:port].
     """
     import ssl
@@ -35,7 +36,14 @@ def connect(endpoint: str, *, connections: int) -> Any:
     import certifi
     import urllib3
     from minio import Minio
-    from minio.credentials import AWSConfigProvider, ChainedProvider, EnvAWSProvider, EnvMinioProvider, IamAwsProvider
+    from minio.credentials import (
+        AWSConfigProvider,
+        ChainedProvider,
+        EnvAWSProvider,
+        EnvMinioProvider,
+        IamAwsProvider,
+        StaticProvider,
+    )
 
     class RoleProvider(IamAwsProvider):  # type: ignore[misc]
         def retrieve(self) -> Any:
@@ -64,6 +72,8 @@ def connect(endpoint: str, *, connections: int) -> Any:
     )
     roles = urllib3.PoolManager(timeout=urllib3.Timeout(connect=ROLE_TIMEOUT_S, read=READ_TIMEOUT_S), retries=False)
     chain = [EnvAWSProvider(), EnvMinioProvider(), AWSConfigProvider(), RoleProvider(http_client=roles)]
+    if keys is not None:
+        chain = [StaticProvider(*keys)]
     return Minio(parts.netloc, secure=parts.scheme == "https", credentials=ChainedProvider(chain), http_client=http)
 
 
