@@ -1,5 +1,7 @@
 """Helm for the chart tests: what a chart renders to, as plain data, with no cluster."""
 
+import functools
+import json
 import os
 import shutil
 import subprocess
@@ -38,17 +40,19 @@ def lint(chart: str, *values: Path) -> str:
     return _helm("lint", "--strict", str(CHARTS / chart), *_files(values))
 
 
-def render(chart: str, *values: Path, namespace: str = "slipway", release: str = "slipway", **sets: Any) -> str:
-    """The manifests as text.
+def render(
+    chart: str, *values: Path, namespace: str = "slipway", release: str = "slipway", again: bool = False, **sets: Any
+) -> str:
+    """The manifests as text. What was rendered before in this process is not rendered again.
 
     Args:
+        again: do, all the same.
         sets: values by dotted name, with two underscores for a dot: `minio__enabled=False`.
     Raises: HelmError: the schema, or the chart, refuses the values.
     """
-    import json
-
     given = [word for key, value in sets.items() for word in ("--set-json", f"{key.replace('__', '.')}={json.dumps(value)}")]
-    return _helm("template", release, str(CHARTS / chart), "--namespace", namespace, *_files(values), *given)
+    run = _helm if again else _helm_once
+    return run("template", release, str(CHARTS / chart), "--namespace", namespace, *_files(values), *given)
 
 
 def template(chart: str, *values: Path, namespace: str = "slipway", release: str = "slipway", **sets: Any) -> list[dict]:
@@ -96,3 +100,6 @@ def _helm(*arguments: str) -> str:
     if done.returncode:
         raise HelmError(f"helm {arguments[0]}: {done.stderr or done.stdout}")
     return done.stdout
+
+
+_helm_once = functools.cache(_helm)
