@@ -62,11 +62,10 @@ class Admin:
 
         self.endpoint = endpoint
         host, secure = s3_client.parse_endpoint(endpoint)
+        root = StaticProvider(user, password)
         self._client = s3_client.connect(endpoint, connections=1, keys=(user, password), region=region)
         http = s3_client.pool(connections=1)
-        self._admin = MinioAdmin(
-            endpoint=host, credentials=StaticProvider(user, password), region=region, secure=secure, http_client=http
-        )
+        self._admin = MinioAdmin(endpoint=host, credentials=root, region=region, secure=secure, http_client=http)
 
     def ensure_bucket(self, bucket: str) -> bool:
         """Make the bucket if it is not there; whether it was made."""
