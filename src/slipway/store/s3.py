@@ -32,10 +32,19 @@ PART_BYTES = 64 << 20
 class S3Store:
     """Artifacts below `s3://bucket/prefix`. Safe for several threads; see `slipway.store.uri.Store` for the methods."""
 
-    def __init__(self, bucket: str, prefix: str = "", *, endpoint: str = "", retry_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str = "",
+        *,
+        endpoint: str = "",
+        retry_s: float = 30.0,
+        credentials: tuple[str, str] | None = None,
+    ) -> None:
         """Nothing is sent yet.
 
         Args:
+            credentials: access key and secret key; None: the client's own chain.
             endpoint: such as http://127.0.0.1:9000; empty means AWS.
             retry_s: how long a request that fails for a reason that may go away is tried again, in seconds.
         Raises: ConfigError: the endpoint or the bucket name is malformed.
@@ -45,7 +54,7 @@ class S3Store:
         self.endpoint = endpoint or "https://s3.amazonaws.com"
         self.uri = f"s3://{bucket}/{self.prefix}".rstrip("/")
         self._retry_s = retry_s
-        self._client = s3_client.connect(self.endpoint, connections=THREADS)
+        self._client = s3_client.connect(self.endpoint, connections=THREADS, keys=credentials)
         if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
             raise ConfigError(f"store '{self.uri}': bucket '{bucket}' must be 3 to 63 characters of a-z, 0-9, '.' and '-'")
 

@@ -23,27 +23,33 @@ HINTS = {
 }
 
 
-def connect(endpoint: str, *, connections: int) -> Any:
+def connect(endpoint: str, *, connections: int, keys: tuple[str, str] | None = None, region: str = "") -> Any:
     """A minio client of an endpoint such as https://s3.amazonaws.com; nothing is sent yet.
 
-    Credentials: the variables AWS_* or MINIO_*, ~/.aws/credentials, or the role of the pod or machine.
-
+    Args:
+        keys: access key and secret key; None: the variables AWS_* or MINIO_*, ~/.aws/credentials, or the role of the pod or
+            machine.
+        region: empty: the client asks the server.
     Raises: ConfigError: the endpoint is not http(s)://host[:port].
     """
-    import ssl
-
-    import certifi
-    import urllib3
     from minio import Minio
-    from minio.credentials import AWSConfigProvider, ChainedProvider, EnvAWSProvider, EnvMinioProvider, IamAwsProvider
+    from minio.credentials import StaticProvider
 
-    class RoleProvider(IamAwsProvider):  # type: ignore[misc]
-        def retrieve(self) -> Any:
-            try:
-                return super().retrieve()
-            except (urllib3.exceptions.HTTPError, OSError) as exc:
-                raise ValueError("no role") from exc  # what the chain takes for "not this one"
+    host, secure = parse_endpoint(endpoint)
+    return Minio(
+        host,
+        secure=secure,
+        credentials=StaticProvider(*keys) if keys else _chain(),
+        region=region or None,
+        http_client=pool(connections=connections),
+    )
 
+
+def parse_endpoint(endpoint: str) -> tuple[str, bool]:
+    """Host with its port, and whether TLS is spoken there.
+
+    Raises: ConfigError: it is not http(s)://host[:port].
+    """
     parts = urlsplit(endpoint)
     if (
         parts.scheme not in ("http", "https")
@@ -53,18 +59,40 @@ def connect(endpoint: str, *, connections: int) -> Any:
         or "@" in parts.netloc
     ):
         raise ConfigError(f"AWS_ENDPOINT_URL: must be http://host:port or https://host:port, got '{endpoint}'")
+    return parts.netloc, parts.scheme == "https"
+
+
+def pool(*, connections: int) -> Any:
+    """Our HTTP connections to a store: short waits, the authorities of the system and certifi's, no retries."""
+    import ssl
+
+    import certifi
+    import urllib3
+
     tls = ssl.create_default_context()  # the system's authorities, or SSL_CERT_FILE
     tls.load_verify_locations(certifi.where())  # slim images have none
     # Retries are the store's: the client's own would multiply with them, and cannot start a stream again.
-    http = urllib3.PoolManager(
+    return urllib3.PoolManager(
         timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S),
         maxsize=connections,
         retries=False,
         ssl_context=tls,
     )
+
+
+def _chain() -> Any:
+    import urllib3
+    from minio.credentials import AWSConfigProvider, ChainedProvider, EnvAWSProvider, EnvMinioProvider, IamAwsProvider
+
+    class RoleProvider(IamAwsProvider):  # type: ignore[misc]
+        def retrieve(self) -> Any:
+            try:
+                return super().retrieve()
+            except (urllib3.exceptions.HTTPError, OSError) as exc:
+                raise ValueError("no role") from exc  # what the chain takes for "not this one"
+
     roles = urllib3.PoolManager(timeout=urllib3.Timeout(connect=ROLE_TIMEOUT_S, read=READ_TIMEOUT_S), retries=False)
-    chain = [EnvAWSProvider(), EnvMinioProvider(), AWSConfigProvider(), RoleProvider(http_client=roles)]
-    return Minio(parts.netloc, secure=parts.scheme == "https", credentials=ChainedProvider(chain), http_client=http)
+    return ChainedProvider([EnvAWSProvider(), EnvMinioProvider(), AWSConfigProvider(), RoleProvider(http_client=roles)])
 
 
 def explain(exc: Exception, endpoint: str, bucket: str, verb: str, name: str) -> tuple[SlipwayError, bool]:

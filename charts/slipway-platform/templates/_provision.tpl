@@ -1,0 +1,31 @@
+{{/* What `slipway.deploy.provision` does, as YAML: who may read or write below which prefix, and where the credential goes.
+     MLflow's comes last: once its server is ready, every team's credential is there. */}}
+{{- define "slipway.plan" -}}
+endpoint: {{ include "slipway.endpoint" . }}
+region: {{ .Values.store.region }}
+bucket: {{ .Values.store.bucket }}
+grants:
+  {{- range include "slipway.teams" . | fromJsonArray }}
+  {{- $root := printf "teams/%s" .name }}
+  - {user: team.{{ .name }}.run, prefix: {{ $root }}, write: true, namespace: {{ .namespace }}, secret: slipway-store, account: slipway-run}
+  - {user: team.{{ .name }}.models, prefix: {{ $root }}/models, write: false, namespace: {{ .namespace }}, secret: slipway-models, account: slipway-models}
+  {{- $team := . }}
+  {{- range .models }}
+  - {user: team.{{ $team.name }}.model.{{ . }}, prefix: {{ $root }}/models/{{ . }}, write: false, namespace: {{ $team.namespace }}, secret: slipway-model-{{ . }}, account: slipway-model-{{ . }}}
+  {{- end }}
+  {{- end }}
+  {{- $mlflow := printf "%s-mlflow" (include "slipway.fullname" .) }}
+  - {user: mlflow, prefix: {{ .Values.mlflow.artifactPrefix }}, write: true, namespace: {{ .Release.Namespace }}, secret: {{ $mlflow }}-store, account: {{ $mlflow }}}
+{{- end -}}
+
+{{/* What provisioning may do in one namespace: dict "secrets" (list …) "accounts" (list …) */}}
+{{- define "slipway.provisionRules" -}}
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, create, patch]
+  resourceNames: {{- toYaml .secrets | nindent 4 }}
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [get]
+  resourceNames: {{- toYaml .accounts | nindent 4 }}
+{{- end -}}

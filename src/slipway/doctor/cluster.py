@@ -1,0 +1,174 @@
+"""`slipway doctor cluster`: what everybody's models and runs rest on. Most links stand alone: one broken hides no other."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from slipway.deploy.kube import Kube, amount
+from slipway.doctor.objects import ROUTES, SERVING, TEAM, condition, listed, name_of, path, said_of
+from slipway.doctor.served import gateway_ready
+from slipway.doctor.walk import Finding, broken, ok, skipped
+from slipway.settings import Settings
+
+PLATFORM = "slipway"
+"""Namespace that charts/slipway-platform is meant for."""
+SERVED: Mapping[str, tuple[str, str, str]] = {
+    "KServe": (SERVING, "inferenceservices", "make cluster-install"),
+    "Gateway API": (ROUTES, "httproutes", "outside traffic and canaries need it"),
+    "Prometheus operator": ("monitoring.coreos.com/v1", "prometheusrules", "metrics and alerts need it"),
+    "Kubeflow Trainer": ("trainer.kubeflow.org/v1alpha1", "trainjobs", "training on several machines needs it"),
+    "Argo Workflows": ("argoproj.io/v1alpha1", "workflows", "Kubeflow Pipelines needs it"),
+}
+"""Name -> group and version, a type of it, who needs it. The first must be there."""
+CONTROLLERS: Mapping[str, str] = {
+    "KServe": "control-plane=kserve-controller-manager",
+    "Prometheus operator": "app.kubernetes.io/name=prometheus-operator",
+    "Envoy Gateway": "control-plane=envoy-gateway",
+    "Argo": "app=workflow-controller",
+}
+ENFORCE = "pod-security.kubernetes.io/enforce"
+
+
+@dataclass
+class Cluster:
+    """A cluster, and of it the teams' namespaces."""
+
+    kube: Kube
+    namespace: str
+    """Only this team; empty: all."""
+    settings: Settings
+
+    @cached_property
+    def teams(self) -> Mapping[str, Mapping[str, str]]:
+        """Namespace -> values of its ConfigMap slipway-run."""
+        found = self.kube.list(path("v1", self.namespace, "configmaps"), fields=f"metadata.name={TEAM}")
+        return {c["metadata"]["namespace"]: dict(c.get("data") or {}) for c in found}
+
+    @property
+    def namespaces(self) -> list[str]:
+        """Those of ours: the platform's and the teams'."""
+        return sorted({*self.teams, *(() if self.namespace else (PLATFORM,))})
+
+
+def api(c: Cluster) -> Finding:
+    """The API server answers."""
+    return ok(f"Kubernetes {c.kube.call('GET', '/version').get('gitVersion')} at {c.kube.host}")
+
+
+def types(c: Cluster) -> Finding:
+    """KServe's types are known, and which others are."""
+    missing, there = [], []
+    for name, (group, plural, why) in SERVED.items():
+        found = c.kube.find(f"/apis/{group}")
+        if found is not None and plural in [r["name"] for r in found.get("resources") or []]:
+            there.append(f"{name} {group}")
+        elif group == SERVING:
+            return broken(f"the API server does not know {group} InferenceService", f"install KServe: {why}")
+        else:
+            missing.append(f"{name} ({why})")
+    return ok(f"{', '.join(there)}{f'; not installed: {listed(missing)}' if missing else ''}")
+
+
+def controllers(c: Cluster) -> Finding:
+    """Controllers that are installed have as many ready pods as they want."""
+    said = []
+    for name, labels in CONTROLLERS.items():
+        for found in c.kube.list(path("apps/v1", "", "deployments"), labels=labels):
+            image = found["spec"]["template"]["spec"]["containers"][0]["image"]
+            wanted, ready = found["spec"].get("replicas", 1), (found.get("status") or {}).get("readyReplicas", 0)
+            if ready < wanted or not wanted:
+                why = said_of(condition(found, "Available"))
+                return broken(
+                    f"{name}: Deployment {name_of(found)} has {ready} of {wanted} pods ready: {why}",
+                    f"kubectl -n {found['metadata']['namespace']} get pods shows why",
+                )
+            said.append(f"{name} {image.rpartition('/')[2]}")
+    if not any(s.startswith("KServe") for s in said):
+        return broken("there is no Deployment of KServe's controller", "install KServe: make cluster-install")
+    return ok(", ".join(said))
+
+
+def webhooks(c: Cluster) -> Finding:
+    """Every admission webhook's Service has a ready pod: without, what it guards can be neither made nor changed."""
+    services = sorted(set(_webhook_services(c)))
+    for namespace, name, hook in services:
+        slices = c.kube.list(
+            path("discovery.k8s.io/v1", namespace, "endpointslices"), labels=f"kubernetes.io/service-name={name}"
+        )
+        ends = [e for s in slices for e in s.get("endpoints") or []]
+        if not any(e.get("conditions", {}).get("ready") is not False for e in ends):
+            return broken(
+                f"webhook {hook}: Service {namespace}/{name} has no ready pod",
+                f"kubectl -n {namespace} get pods shows why; or remove the webhook's configuration, if its owner is gone",
+            )
+    return ok(f"{len({s[:2] for s in services})} Services ready")
+
+
+def storage(c: Cluster) -> Finding:
+    """There is a default storage class for MLflow's and MinIO's volumes."""
+    classes = c.kube.list(path("storage.k8s.io/v1", "", "storageclasses"))
+    mark = "storageclass.kubernetes.io/is-default-class"
+    default = [s["metadata"]["name"] for s in classes if (s["metadata"].get("annotations") or {}).get(mark) == "true"]
+    if not default:
+        return broken(
+            f"no storage class is the default; there are: {listed(s['metadata']['name'] for s in classes)}",
+            f"annotate one with {mark}=true, or name one in the charts' values",
+        )
+    return ok(", ".join(default))
+
+
+def gateways(c: Cluster) -> Finding:
+    """Every gateway is programmed and has an address."""
+    if c.kube.find(f"/apis/{ROUTES}") is None:
+        return skipped("the Gateway API is not installed")
+    found = c.kube.list(path(ROUTES, "", "gateways"))
+    findings = [gateway_ready(g) for g in found]
+    return next(
+        (f for f in findings if f.fix), ok("; ".join(f.said for f in findings)) if findings else skipped("there is no Gateway")
+    )
+
+
+def pod_security(c: Cluster) -> Finding:
+    """Our namespaces admit restricted pods only."""
+    said = []
+    for name in c.namespaces:
+        found = c.kube.find(path("v1", "", "namespaces", name))
+        if found is None:
+            continue
+        level = (found["metadata"].get("labels") or {}).get(ENFORCE)
+        if level != "restricted":
+            return broken(
+                f"namespace '{name}' enforces {level or 'no pod security level'}",
+                f"kubectl label namespace {name} {ENFORCE}=restricted",
+            )
+        said.append(name)
+    return ok(f"restricted: {', '.join(said)}") if said else skipped("there is no namespace of ours yet")
+
+
+def quotas(c: Cluster) -> Finding:
+    """No team has used up its quota."""
+    said = []
+    for name in c.namespaces:
+        for quota in c.kube.list(path("v1", name, "resourcequotas")):
+            hard, used = (quota.get("status") or {}).get("hard") or {}, (quota.get("status") or {}).get("used") or {}
+            shares = {key: amount(used.get(key, "0")) / amount(value) for key, value in hard.items() if amount(value) > 0}
+            if not shares:
+                continue
+            worst = max(shares, key=lambda key: shares[key])
+            if shares[worst] >= 1:
+                return broken(
+                    f"ResourceQuota {name}/{quota['metadata']['name']}: {worst} is used up, {used[worst]} of {hard[worst]}",
+                    "raise it in the team's values, or scale something down",
+                )
+            said.append(f"{name} {worst} {shares[worst]:.0%}")
+    return ok(", ".join(said)) if said else skipped("no quota is set in our namespaces")
+
+
+def _webhook_services(c: Cluster) -> Iterator[tuple[str, str, str]]:
+    for plural in ("validatingwebhookconfigurations", "mutatingwebhookconfigurations"):
+        for configuration in c.kube.list(path("admissionregistration.k8s.io/v1", "", plural)):
+            for hook in configuration.get("webhooks") or []:
+                service: Any = hook["clientConfig"].get("service")
+                if service:
+                    yield service["namespace"], service["name"], hook["name"]

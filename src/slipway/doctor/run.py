@@ -1,0 +1,223 @@
+"""`slipway doctor run`: from a run's record to the step, the pod or the log that says why it did not succeed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from slipway.deploy.kube import Kube
+from slipway.doctor import pods
+from slipway.doctor.causes import REFUSED, advise
+from slipway.doctor.dialects import LAUNCHER
+from slipway.doctor.objects import path
+from slipway.doctor.pods import Pods, telling
+from slipway.doctor.walk import Finding, broken, ok, skipped
+from slipway.errors import ClusterError, SlipwayError
+from slipway.runs import record as records
+from slipway.settings import Settings
+from slipway.store.uri import Store, open_store
+
+WORKFLOWS = "argoproj.io/v1alpha1"
+RUN_LABEL = "pipeline/runid"
+"""That KFP puts on a run's Workflow and pods."""
+REQUEST_TIMEOUT_S = 10.0
+LOG = "executor-logs-0"
+SUCCEEDED = "SUCCEEDED"
+STEP_ADVICE: Mapping[str, str] = {
+    "GateRefusedError": "the gate works as meant: slipway report shows the numbers, slipway options gate the rules",
+    "DataError": "mend the data it names, and run again",
+    "ConfigError": "mend the option it names, and run again",
+    "StoreError": "slipway doctor store; then run again: what is finished is found again",
+    "TrackingError": "slipway doctor cluster looks at MLflow; then run again: what is finished is found again",
+    "ClusterError": "slipway doctor endpoint MODEL tells why it is not ready",
+}
+
+
+@dataclass
+class Run:
+    """A run, and where its traces are."""
+
+    run_id: str
+    settings: Settings
+    kube: Kube | None
+    """None: there is no cluster to look at."""
+    namespace: str
+
+    @cached_property
+    def store(self) -> Store:
+        """Of this machine's settings."""
+        return open_store(self.settings.store)
+
+    @cached_property
+    def steps(self) -> Mapping[str, Mapping[str, Any]]:
+        """Records of its steps; empty when none has started."""
+        return records.peek(self.store, self.run_id)
+
+    @cached_property
+    def kfp(self) -> Mapping[str, Any] | None:
+        """What the KFP API says of it; None when it is not asked, or does not know it."""
+        if not self.settings.kfp_host:
+            return None
+        import httpx
+
+        host = self.settings.kfp_host.rstrip("/")
+        try:
+            answer = httpx.get(f"{host}/apis/v2beta1/runs/{self.run_id}", timeout=REQUEST_TIMEOUT_S, follow_redirects=True)
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise ClusterError(
+                f"SLIPWAY_KFP_HOST {host}: does not answer ({exc}); is it running, and the port-forward open?"
+            ) from exc
+        return dict(answer.json()) if answer.is_success else None
+
+    @property
+    def state(self) -> str:
+        """KFP's state of the run; empty when unknown."""
+        return str((self.kfp or {}).get("state") or "").upper()
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing to find: every trace says that it succeeded."""
+        statuses = {step["status"] for step in self.steps.values()}
+        return statuses == {records.SUCCEEDED} and self.state in ("", SUCCEEDED)
+
+    @cached_property
+    def pods(self) -> Pods | None:
+        """Its pods; None without a cluster."""
+        if self.kube is None:
+            return None
+        found = self.kube.list(path("v1", self.namespace, "pods"), labels=f"{RUN_LABEL}={self.run_id}")
+        return Pods(self.kube, self.namespace, found)
+
+
+def recorded(r: Run) -> Finding:
+    """Every step of its record in the store succeeded."""
+    if not r.steps and not r.settings.kfp_host:
+        known = [run.run_id for run in records.list_runs(r.store)][-3:]
+        latest = f"; the latest are {', '.join(known)}" if known else ""
+        return broken(
+            f"{r.store.uri}/runs has no run '{r.run_id}'{latest}",
+            "slipway runs lists them; for one on a cluster set SLIPWAY_STORE and SLIPWAY_KFP_HOST",
+        )
+    failed = [step for step in r.steps.values() if step["status"] == records.FAILED]
+    if failed:
+        step = max(failed, key=lambda s: str(s["finished"]))
+        kind, message = step["error"]["type"], step["error"]["message"]
+        advice = STEP_ADVICE.get(
+            kind, f"slipway show {r.run_id} --json has the traceback" if "traceback" in step["error"] else "see the message"
+        )
+        return broken(f"step {step['step']}, attempt {step['attempt']}: {kind}: {message}", advice)
+    return ok(", ".join(f"{name} {step['status']}" for name, step in r.steps.items()) or "no step has started yet")
+
+
+def known(r: Run) -> Finding:
+    """KFP knows the run and does not say that it failed without a trace."""
+    if not r.settings.kfp_host:
+        return skipped("SLIPWAY_KFP_HOST is not set: a local run")
+    if r.kfp is None:
+        if r.steps:
+            return skipped(f"KFP at {r.settings.kfp_host} does not know it: a local run, or one deleted there")
+        return broken(
+            f"neither {r.store.uri}/runs nor KFP at {r.settings.kfp_host} knows '{r.run_id}'", "slipway runs lists the store's"
+        )
+    return ok(f"KFP says {r.state or 'nothing yet'}")
+
+
+def admitted(r: Run) -> Finding:
+    """Its pods may be made: the Workflow's nodes say which were refused."""
+    if r.done or r.kube is None:
+        return _nothing(r)
+    found = r.kube.list(path(WORKFLOWS, r.namespace, "workflows"), labels=f"{RUN_LABEL}={r.run_id}")
+    if not found:
+        return skipped(f"no Workflow of it in '{r.namespace}' (any more); --namespace names another")
+    nodes = [node for flow in found for node in (flow.get("status") or {}).get("nodes", {}).values() if node.get("message")]
+    for node in nodes:
+        if "forbidden" in node["message"] or "denied" in node["message"] or "quota" in node["message"]:
+            return broken(
+                f"a pod of {_task(node)} is refused: {node['message']}", advise(REFUSED, node["message"], "see the message")
+            )
+    return ok((found[0].get("status") or {}).get("phase", ""))
+
+
+def scheduled(r: Run) -> Finding:
+    """See `pods`."""
+    return _of_pods(r, pods.scheduled)
+
+
+def pulled(r: Run) -> Finding:
+    """See `pods`."""
+    return _of_pods(r, pods.pulled)
+
+
+def configured(r: Run) -> Finding:
+    """See `pods`."""
+    return _of_pods(r, pods.configured)
+
+
+def ran(r: Run) -> Finding:
+    """No container was killed for want of memory or ended by itself with a failure."""
+    if r.done or r.pods is None:
+        return _nothing(r)
+    for pod in r.pods.pods:
+        for status in pod["status"].get("containerStatuses") or []:
+            ended = status["state"].get("terminated") or {}
+            if ended.get("exitCode"):
+                return pods.started(Pods(r.pods.kube, r.pods.namespace, [pod]))
+    return ok(f"{len(r.pods.pods)} pods")
+
+
+def logged(r: Run) -> Finding:
+    """No executor's log in the store ends in an error."""
+    if r.done or r.kube is None or not r.state or r.state in (SUCCEEDED, "RUNNING", "PENDING"):
+        return _nothing(r)
+    root = str((r.kfp or {}).get("runtime_config", {}).get("pipeline_root") or "") or _root(r)
+    if not root.startswith("s3://"):
+        return skipped(f"the artifacts' root is not known: no defaultPipelineRoot in ConfigMap {LAUNCHER} of '{r.namespace}'")
+    store = open_store(root)
+    logs = [key for key in store.entries() if f"/{r.run_id}/" in f"/{key}" and key.endswith(f"/{LOG}")]
+    for key in logs:
+        said = telling(store.get_bytes(key).decode(errors="replace").splitlines())
+        if "Error" in said or "error" in said:
+            return broken(f"{key.split('/')[-3]}: {said}", f"all of it is at {root}/{key}")
+    return ok(f"{len(logs)} logs below {root}")
+
+
+def ended(r: Run) -> Finding:
+    """It succeeded, or is on its way."""
+    running = [name for name, step in r.steps.items() if step["status"] == records.RUNNING]
+    if running and r.state not in ("RUNNING", "PENDING"):
+        return broken(
+            f"step {running[-1]} ended before it could say why: killed, or out of memory?",
+            "run it again: finished steps are found again",
+        )
+    if r.state and r.state not in (SUCCEEDED, "RUNNING", "PENDING"):
+        return broken(
+            f"KFP says {r.state}, and no step, pod or log says why",
+            f"{r.settings.kfp_host.rstrip('/')}/#/runs/details/{r.run_id}",
+        )
+    return ok("is at work" if running or r.state in ("RUNNING", "PENDING") else "succeeded")
+
+
+def _of_pods(r: Run, check: Any) -> Finding:
+    if r.done or r.pods is None:
+        return _nothing(r)
+    waiting: Sequence[Any] = [p for p in r.pods.pods if p["status"].get("phase") == "Pending"]
+    if not waiting:
+        return ok("no pod waits")
+    return check(Pods(r.pods.kube, r.pods.namespace, waiting))  # type: ignore[no-any-return]
+
+
+def _nothing(r: Run) -> Finding:
+    return skipped("it succeeded" if r.done else "no cluster is known here" if r.kube is None else "it has not failed")
+
+
+def _root(r: Run) -> str:
+    assert r.kube is not None
+    try:
+        found = r.kube.find(path("v1", r.namespace, "configmaps", LAUNCHER))
+    except SlipwayError:
+        return ""
+    return str(((found or {}).get("data") or {}).get("defaultPipelineRoot", ""))
+
+
+def _task(node: Mapping[str, Any]) -> str:
+    return str(node.get("displayName") or node.get("name") or "a step")
