@@ -37,9 +37,14 @@ class Settings:
     kfp_namespace: str
     """SLIPWAY_KFP_NAMESPACE: the namespace of runs in a multi-user KFP. Default: none."""
     gpu: str
-    """SLIPWAY_GPU: GPUs of the training step on a cluster, such as nvidia.com/gpu=1. Default: none."""
+    """SLIPWAY_GPU: GPUs of the training step on a cluster: a profile's name or a resource, such as nvidia.com/gpu=1.
+    Default: none."""
+    gpu_profiles: Path | None
+    """SLIPWAY_GPU_PROFILES: a YAML file of GPU profiles beside those of `deploy/gpu.yaml`. Default: none."""
     train_image: str
-    """SLIPWAY_TRAIN_IMAGE: the slipway-train image by digest, put in at submission. Default: none."""
+    """SLIPWAY_TRAIN_IMAGE: the slipway-train image by digest or version, put in at submission. Default: that of `images`."""
+    images: Path | None
+    """SLIPWAY_IMAGES: a values file that lists images, such as manifests/images.lock.yaml. Default: none."""
     serve_image: str
     """SLIPWAY_SERVE_IMAGE: the slipway-serve image by digest, named by InferenceServices. Default: the runtime's own."""
     server_token: str
@@ -80,7 +85,9 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         kfp_host=env.get("SLIPWAY_KFP_HOST", ""),
         kfp_namespace=env.get("SLIPWAY_KFP_NAMESPACE", ""),
         gpu=env.get("SLIPWAY_GPU", ""),
+        gpu_profiles=_path(env, "SLIPWAY_GPU_PROFILES"),
         train_image=env.get("SLIPWAY_TRAIN_IMAGE", ""),
+        images=_path(env, "SLIPWAY_IMAGES"),
         serve_image=env.get("SLIPWAY_SERVE_IMAGE", ""),
         server_token=env.get("SLIPWAY_SERVER_TOKEN", ""),
         threads=int(threads),

@@ -4,7 +4,7 @@ import pytest
 from kfp import dsl, kubernetes
 
 from slipway.errors import ConfigError
-from slipway.pipelines import lint, resources
+from slipway.pipelines import lint
 from tests.helpers.pipelines import IMAGE, bounded, compiled, words_pipeline
 
 
@@ -161,18 +161,3 @@ def test_what_is_no_pipeline_is_refused(tmp_path):
         path.write_text(text)
         with pytest.raises(ConfigError, match=r"x\.yaml: not a compiled pipeline"):
             lint.load(path)
-
-
-@pytest.mark.parametrize(
-    ("text", "gpu"),
-    [("", None), ("nvidia.com/gpu", ("nvidia.com/gpu", 1)), ("nvidia.com/mig-1g.10gb=2", ("nvidia.com/mig-1g.10gb", 2))],
-)
-def test_gpus_are_resource_and_count(text, gpu):
-    parsed = resources.parse_gpu(text)
-    assert (parsed and (parsed.resource, parsed.count)) == gpu
-
-
-@pytest.mark.parametrize("text", ["2", "gpu=1", "nvidia.com/gpu=0", "nvidia.com/gpu=two"])
-def test_other_gpus_are_refused(text):
-    with pytest.raises(ConfigError, match="must be RESOURCE or RESOURCE=COUNT"):
-        resources.parse_gpu(text)

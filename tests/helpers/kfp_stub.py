@@ -3,7 +3,7 @@
 Bodies are checked against the models of kfp_server_api, against PipelineSpec and KubernetesExecutorConfig, and
 parameters against the pipeline's, as the real server does. A run is executed by KFP's local runner in a process of its
 own, each step with the environment its pod would have: container variables, ConfigMap and Secret keys. As in a cluster,
-a run whose step lacks a required key stays RUNNING.
+a run whose step lacks a required key stays RUNNING. A recurring run starts one when `fire` says that its time has come.
 """
 
 import json
@@ -18,6 +18,10 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+INT64 = ("max_concurrency",)
+"""Texts in the models; the real server reads numbers, too."""
 
 
 class RefusedError(Exception):
@@ -42,8 +46,14 @@ class KfpStub:
     secrets: dict = field(default_factory=dict)
     runs: dict = field(default_factory=dict)
     experiments: dict = field(default_factory=dict)
+    recurring: dict = field(default_factory=dict)
+    """Id -> body of every recurring run."""
+    workflow_nodes: dict = field(default_factory=dict)
+    """Run id -> nodes of its workflow, as Argo has them: what the old API hands out."""
     requests: list = field(default_factory=list)
     """Method and path of every request."""
+    page_size: int = 200
+    """Recurring runs on a page at most."""
     fail_next: int = 0
     """Answer so many requests with 503."""
 
@@ -100,6 +110,35 @@ class KfpStub:
             run.state = "SUCCEEDED" if run.process.returncode == 0 else "FAILED"
         return self.show(run)
 
+    def create_recurring_run(self, _query, body):
+        strict(body, "V2beta1RecurringRun")
+        if body["experiment_id"] not in self.experiments:
+            raise RefusedError(f"experiment {body['experiment_id']} not found")
+        ir, platform = body["pipeline_spec"]["pipeline_spec"], body["pipeline_spec"].get("platform_spec", {})
+        validate(ir, platform)
+        check_parameters(ir, body["runtime_config"].get("parameters", {}))
+        cron = body["trigger"]["cron_schedule"]["cron"]
+        if len(cron.split()) != 6 or "bad" in cron:
+            raise RefusedError(f"Schedule cron is not a supported format: {cron}")
+        if not 1 <= int(body["max_concurrency"]) <= 10:
+            raise RefusedError("Max concurrency of a recurring run must be at least 1 and at most 10")
+        made = {**body, "recurring_run_id": str(uuid.uuid4()), "status": "ENABLED", "mode": None}
+        self.recurring[made["recurring_run_id"]] = made
+        return made
+
+    def list_recurring_runs(self, query, _body):
+        ours = [r for r in self.recurring.values() if r["experiment_id"] == query["experiment_id"][0]]
+        start = int(query.get("page_token", ["0"])[0] or 0)
+        end = start + min(int(query["page_size"][0]), self.page_size)
+        token = str(end) if end < len(ours) else None
+        return {"recurringRuns": ours[start:end], "total_size": len(ours), "next_page_token": token}
+
+    def fire(self, recurring_run_id):
+        """Start the run that is due, as the controller does: with everything that was given when it was made."""
+        recurring = self.recurring[recurring_run_id]
+        kept = ("experiment_id", "display_name", "pipeline_spec", "runtime_config")
+        return self.create_run(None, {key: recurring[key] for key in kept})["run_id"]
+
     def terminate(self, run_id):
         run = self.runs[run_id]
         run.state = "FAILED"
@@ -155,7 +194,7 @@ def strict(body, model):
         kind = cls.openapi_types[attribute]
         if isinstance(body.get(key), dict) and hasattr(kfp_server_api, kind):
             strict(body[key], kind)
-        elif kind == "str" and not isinstance(body.get(key), str | None):
+        elif kind == "str" and key not in INT64 and not isinstance(body.get(key), str | None):
             raise RefusedError(f"{model}.{key}: must be a string, got {body[key]!r}")
 
 
@@ -198,6 +237,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         self._route("POST")
 
+    def do_DELETE(self):
+        self._route("DELETE")
+
     def log_message(self, *_):
         pass
 
@@ -211,6 +253,8 @@ class _Handler(BaseHTTPRequestHandler):
             ("GET", "experiments"): self.stub.list_experiments,
             ("POST", "experiments"): self.stub.create_experiment,
             ("POST", "runs"): self.stub.create_run,
+            ("GET", "recurringruns"): self.stub.list_recurring_runs,
+            ("POST", "recurringruns"): self.stub.create_recurring_run,
         }
         try:
             if self.stub.fail_next:
@@ -218,6 +262,11 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._answer(503, {"message": "starting"})
             if (method, path) in routes:
                 return self._answer(200, routes[method, path](parse_qs(url.query), json.loads(raw or b"{}")))
+            if method == "DELETE" and self.stub.recurring.pop(path.removeprefix("recurringruns/"), None):
+                return self._answer(200, {})
+            if nodes := self.stub.workflow_nodes.get(path.removeprefix("/apis/v1beta1/runs/")):
+                manifest = json.dumps({"status": {"nodes": nodes}})
+                return self._answer(200, {"run": {}, "pipeline_runtime": {"workflow_manifest": manifest}})
             run_id, _, verb = path.removeprefix("runs/").partition(":")
             if run_id in self.stub.runs and (method, verb) in {("GET", ""), ("POST", "terminate")}:
                 return self._answer(200, self.stub.terminate(run_id) if verb else self.stub.get_run(run_id))

@@ -11,7 +11,8 @@ from slipway.errors import SlipwayError
 
 VERBS = (
     "run", "prepare", "train", "export", "evaluate", "predict", "explain", "bench", "optimise", "explore", "compare", "tune",
-    "options", "serve", "models", "promote", "runs", "show", "report", "doctor", "gc", "backup", "restore", "generate",
+    "schedule", "options", "serve", "models", "promote", "runs", "show", "report", "doctor", "gc", "backup", "restore",
+    "generate",
     "mlflow_ui",
 )  # fmt: skip
 """In the order of `--help`; each is a file here with a function `command`."""

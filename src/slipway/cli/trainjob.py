@@ -1,6 +1,7 @@
 """`slipway train --trainjob`: the same command as a Kubeflow TrainJob. What can be checked without a cluster is checked."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from slipway.errors import ConfigError
@@ -35,27 +36,30 @@ def rendered(
 
     from slipway.cli.prepared import described, fields
     from slipway.config import to_text
+    from slipway.deploy import gpu as gpus
+    from slipway.deploy import images
     from slipway.deploy.trainjob import train_job
     from slipway.models import architectures
-    from slipway.pipelines.resources import Gpu, parse_gpu
     from slipway.runs.parameters import read_recipe
     from slipway.training.recipe import TrainConfig
 
     if "workers" in values:
         raise ConfigError("--set workers: a TrainJob has one process per GPU; say --nodes and --gpus-per-node instead")
-    gpu = parse_gpu(settings.gpu) or Gpu("nvidia.com/gpu", 0)
+    gpu = gpus.read(settings.gpu, own=settings.gpu_profiles)
+    if gpus_per_node:
+        gpu = replace(gpu or gpus.GpuProfile(resource="nvidia.com/gpu"), count=gpus_per_node)
     options = dict(values)
 
     def job() -> dict[str, object]:
         return train_job(
-            name=name, data=data, checkpoint=out, image=image or settings.train_image, preset=preset, values=options,
-            namespace=namespace, nodes=nodes, gpu=gpu.resource, gpus_per_node=gpus_per_node or gpu.count,
+            name=name, data=data, checkpoint=out, image=image or images.train(settings), preset=preset, values=options,
+            namespace=namespace, nodes=nodes, gpu=gpu,
         )  # fmt: skip
 
     job()  # names, URIs and image, before the store is asked
     known, called = (family, "") if family else described(data)
     config = TrainConfig(family=known, **fields(known, called, preset=preset, recipe=recipe, values=values))
-    if architectures.find(config.resolved_architecture).input == "tfidf" and nodes * max(1, gpus_per_node or gpu.count) > 1:
+    if architectures.find(config.resolved_architecture).input == "tfidf" and nodes * (gpu.count if gpu else 1) > 1:
         raise ConfigError(f"--trainjob: {config.resolved_architecture} trains in one process; give --nodes 1, or hf_encoder")
     if recipe:
         options = {option: to_text(value) for option, value in read_recipe(recipe, known).items()} | options

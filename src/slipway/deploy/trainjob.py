@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from slipway.deploy.gpu import SHARED_MEMORY, GpuProfile, into_pod
 from slipway.deploy.pod import DIGEST, OPTIONAL_KEYS, REQUIRED_KEYS, RUN_CONFIG, STORE_KEYS, STORE_SECRET, THREAD_VARIABLES
 from slipway.errors import ConfigError
 
@@ -32,8 +33,7 @@ def train_job(
     values: Mapping[str, str] | None = None,
     namespace: str = "",
     nodes: int = 1,
-    gpu: str = "nvidia.com/gpu",
-    gpus_per_node: int = 0,
+    gpu: GpuProfile | None = None,
     cpus: int = 2,
     memory_gib: int = 8,
     shared_memory: str = "2Gi",
@@ -47,11 +47,10 @@ def train_job(
         preset: as for `slipway train`.
         values: of `--set`, as texts.
         namespace: with the ConfigMap and Secret that `pod` names; empty leaves it to whoever applies.
-        gpu: Kubernetes' resource name.
-        gpus_per_node: one process each; 0 trains on CPUs, one process a node.
+        gpu: of each node, with one process for each of its GPUs; None trains on CPUs, one process a node.
         cpus: of one process, request and limit.
         memory_gib: of one process, request and limit.
-        shared_memory: of one node, in /dev/shm: NCCL's processes on a node talk through it.
+        shared_memory: of one node, in /dev/shm, where the profile names no size: NCCL's processes on a node talk through it.
     Raises: ConfigError: a name Kubernetes would refuse, an image without digest, or data that pods cannot reach.
     """
     for what, value in (("--trainjob", name), *((("--namespace", namespace),) if namespace else ())):
@@ -65,10 +64,11 @@ def train_job(
     for what, uri in (("data set", data), ("-o", checkpoint)):
         if not uri.startswith("s3://"):
             raise ConfigError(f"{what} {uri}: pods do not see this machine's files; give s3://bucket/path for a TrainJob")
-    processes = max(1, gpus_per_node)
+    processes = gpu.count if gpu else 1
     resources = {"cpu": str(cpus * processes), "memory": f"{memory_gib * processes}Gi"}
-    if gpus_per_node:
-        resources[gpu] = str(gpus_per_node)
+    pod = _pod(shared_memory)
+    if gpu:
+        into_pod(gpu, resources, pod)
     arguments = ["train", data, "-o", checkpoint, "--preset", preset, "--json"]
     for key, value in (values or {}).items():
         arguments += ["--set", f"{key}={value}"]
@@ -97,7 +97,7 @@ def train_job(
         "spec": {
             "runtimeRef": {"apiGroup": API_VERSION.partition("/")[0], "kind": "ClusterTrainingRuntime", "name": RUNTIME},
             "trainer": trainer,
-            "runtimePatches": [_patch(gpu if gpus_per_node else "", shared_memory)],
+            "runtimePatches": [_patch(pod)],
         },
     }
 
@@ -108,20 +108,21 @@ def _from(kind: str, name: str, keys: tuple[str, ...], *, optional: bool = False
     return [{"name": key, "valueFrom": {kind: {"name": name, "key": key, **more}}} for key in keys]
 
 
-def _patch(gpu: str, shared_memory: str) -> dict[str, Any]:
-    """What the runtime's pods lack: the restricted security profile, shared memory, a toleration of GPU nodes' taint."""
-    pod: dict[str, Any] = {
+def _pod(shared_memory: str) -> dict[str, Any]:
+    """What the runtime's pods lack: the restricted security profile, and shared memory."""
+    return {
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-        "volumes": [{"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": shared_memory}}],
+        "volumes": [{"name": SHARED_MEMORY, "emptyDir": {"medium": "Memory", "sizeLimit": shared_memory}}],
         "containers": [
             {
                 "name": NODE,
-                "volumeMounts": [{"name": "shared-memory", "mountPath": "/dev/shm"}],
+                "volumeMounts": [{"name": SHARED_MEMORY, "mountPath": "/dev/shm"}],
                 "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
             }
         ],
     }
-    if gpu:
-        pod["tolerations"] = [{"key": gpu, "operator": "Exists", "effect": "NoSchedule"}]
+
+
+def _patch(pod: dict[str, Any]) -> dict[str, Any]:
     jobs = [{"name": NODE, "template": {"spec": {"template": {"spec": pod}}}}]
     return {"manager": MANAGER, "trainingRuntimeSpec": {"template": {"spec": {"replicatedJobs": jobs}}}}

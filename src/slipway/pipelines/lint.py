@@ -123,7 +123,8 @@ def _images(ir: IR, submitting: bool) -> Iterator[str]:
         image = container.get("image", "")
         if image == TRAIN_IMAGE:
             if submitting:
-                yield f"{label}: image '{image}' is the placeholder; set SLIPWAY_TRAIN_IMAGE to the real one by digest"
+                hint = "set SLIPWAY_TRAIN_IMAGE to the real one by digest, or SLIPWAY_IMAGES"
+                yield f"{label}: image '{image}' is the placeholder; {hint}"
             continue
         if problem := mutable(image):
             yield f"{label}: image '{image}' {problem}; name it by digest (NAME@sha256:…) or by a fixed version tag"

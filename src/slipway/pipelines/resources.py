@@ -1,9 +1,9 @@
 """What each step needs of a cluster: the one table, applied by the one function. A local run uses none of it."""
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
+from slipway.deploy import gpu
 from slipway.deploy.pod import OPTIONAL_KEYS, REQUIRED_KEYS, RUN_CONFIG, STORE_KEYS, STORE_SECRET, THREAD_VARIABLES
 from slipway.errors import ConfigError
 
@@ -73,46 +73,16 @@ def apply(task: Any, step: str) -> Any:
     kubernetes.use_config_map_as_env(task, RUN_CONFIG, {key: key for key in OPTIONAL_KEYS}, optional=True)
     kubernetes.use_secret_as_env(task, STORE_SECRET, {key: key for key in STORE_KEYS}, optional=True)
     if needs.shared_memory:
-        kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=needs.shared_memory)
+        kubernetes.empty_dir_mount(task, gpu.SHARED_MEMORY, "/dev/shm", medium="Memory", size_limit=needs.shared_memory)
     return task
 
 
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    """GPUs of the training step."""
-
-    resource: str
-    """Kubernetes' resource name, such as nvidia.com/gpu or nvidia.com/mig-1g.10gb."""
-    count: int
-
-
-def parse_gpu(text: str) -> Gpu | None:
-    """`nvidia.com/gpu` or `nvidia.com/gpu=2`; empty means none.
-
-    Raises: ConfigError: neither of these.
-    """
-    if not text:
-        return None
-    match = re.fullmatch(r"([a-z0-9.-]+/[A-Za-z0-9._-]+)(?:=([1-9]\d?))?", text)
-    if not match:
-        raise ConfigError(f"SLIPWAY_GPU: must be RESOURCE or RESOURCE=COUNT, such as nvidia.com/gpu=1, got '{text}'")
-    return Gpu(match[1], int(match[2] or 1))
-
-
-def add_gpu(ir: dict[str, Any], platform: dict[str, Any], gpu: Gpu) -> None:
-    """Give the training steps of a compiled pipeline GPUs, and a toleration for the taint GPU nodes carry.
+def add_gpu(ir: dict[str, Any], platform: dict[str, Any], profile: gpu.GpuProfile) -> None:
+    """Give the training steps of a compiled pipeline GPUs.
 
     Done at submission, not in the goldens: a request for a GPU leaves a pod of a cluster without one pending.
     """
-    kubernetes = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     for label, executor in ir["deploymentSpec"]["executors"].items():
-        if not label.startswith("exec-train-"):
-            continue
-        executor["container"].setdefault("resources", {})["accelerator"] = {
-            "type": gpu.resource,
-            "resourceType": gpu.resource,
-            "count": str(gpu.count),
-            "resourceCount": str(gpu.count),
-        }
-        toleration = {"key": gpu.resource, "operator": "Exists", "effect": "NoSchedule"}
-        kubernetes[label].setdefault("tolerations", []).append(toleration)
+        if label.startswith("exec-train-"):
+            gpu.into_step(profile, executor["container"], executors[label])

@@ -1,21 +1,18 @@
 """Submit a compiled pipeline to Kubeflow Pipelines, wait for it, and end as it ended."""
 
 import contextlib
-import io
-import json
-import tempfile
 import time
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from slipway.components.images import TRAIN_IMAGE
 from slipway.data.raw import slug
+from slipway.deploy import gpu as gpus
+from slipway.deploy import images
 from slipway.errors import ClusterError, ConfigError, SlipwayError
 from slipway.pipelines import lint, resources
-from slipway.runs import failure
+from slipway.runs import failure, kfp_api, reasons
 from slipway.runs import record as records
 from slipway.runs.parameters import compiled
 from slipway.runs.progress import Console, Progress
@@ -23,10 +20,11 @@ from slipway.runs.record import new_run_id as new_run_id
 from slipway.runs.upload import upload
 from slipway.settings import Settings
 
-EXPERIMENT = "slipway"
 POLL_S = 3.0
 OUTAGE_S = 300.0
 """How long KFP may be away while we wait: an API server's restart takes a minute or two."""
+WAITING_S = 15.0
+"""How often we ask why a step does not start: an image is pulled, a node sought."""
 SLACK_S = 3600.0
 """What a run may take beyond the timeouts of all its attempts, before we end it."""
 SUCCEEDED, ENDED = "SUCCEEDED", frozenset({"SUCCEEDED", "FAILED", "SKIPPED", "CANCELED", "ERROR"})
@@ -40,20 +38,18 @@ def run(
     run_id: str = "",
     progress: Progress | None = None,
     pipeline: Path | None = None,
-    gpu: str = "",
     poll_s: float = POLL_S,
     deadline_s: float | None = None,
 ) -> str:
     """Submit a family's pipeline, wait until it ends, and return KFP's id of the run.
 
-    What its steps do and why one failed is read from the run record in the store: the KFP API gives no reasons.
+    What its steps do and why one failed is read from the run record in the store, and where that cannot say, see `reasons`.
 
     Args:
         parameters: typed values of the pipeline's parameters; `data` on this machine is uploaded to the store.
         run_id: the name the run is shown under; empty makes one.
         progress: told of every step; None prints one line per step on stderr.
         pipeline: another compiled pipeline than the family's.
-        gpu: GPUs of the training step, such as nvidia.com/gpu=1; empty means SLIPWAY_GPU's.
         poll_s: seconds between looks.
         deadline_s: seconds after which a run is terminated; None: the timeouts of all attempts and an hour.
     Raises:
@@ -61,19 +57,17 @@ def run(
         ClusterError: KFP does not answer or refuses, or the deadline passed.
         GateRefusedError, UserError, StepFailedError: as in a local run, with the attribute `run_id`.
     """
-    if not settings.kfp_host:
-        raise ConfigError("SLIPWAY_KFP_HOST: not set; give the KFP API server, such as http://localhost:8888")
-    wanted = resources.parse_gpu(gpu or settings.gpu)
-    ir, platform = submission(pipeline or compiled(family), image=settings.train_image, gpu=wanted)
+    host = kfp_api.host(settings)
+    ir, platform = submission(pipeline or compiled(family), settings=settings)
     told = progress or Console()
-    client = _client(settings)
+    client = kfp_api.connect(settings)
     try:
         if (data := str(parameters.get("data", ""))) and "://" not in data:
             told.line("", f"uploading {data}")
             name = parameters.get("model_name") or f"{family}-{slug(Path(data).stem)}"
             parameters = {**parameters, "data": upload(Path(data), family=family, settings=settings), "model_name": name}
         submitted = _submit(client, ir, platform, parameters, run_id or new_run_id(family), settings)
-        page = f"{settings.kfp_host.rstrip('/')}/#/runs/details/{submitted}"
+        page = f"{host}/#/runs/details/{submitted}"
         told.line("", f"submitted: {page}")
         watch = _Watch(settings, submitted, told)
         state = _wait(client, submitted, watch, poll_s, _longest_s(ir, platform) if deadline_s is None else deadline_s)
@@ -85,15 +79,18 @@ def run(
     if state != SUCCEEDED:
         unseen = f" (its record is not in {settings.store}; is SLIPWAY_STORE the cluster's store?)"
         cause = f"KFP says {state}{'' if watch.steps else unseen}"
-        raise failure.error_of(submitted, watch.steps, otherwise=cause, where=f"see {page}")
+        steps = reasons.explained(submitted, watch.steps, settings)
+        raise failure.error_of(submitted, steps, otherwise=cause, where=f"see {page}")
     return submitted
 
 
-def submission(path: Path, *, image: str, gpu: resources.Gpu | None) -> tuple[dict[str, Any], dict[str, Any]]:
+def submission(path: Path, *, settings: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
     """What is submitted for a compiled pipeline: the real image, the GPUs asked for, and the linter's consent.
 
-    Raises: ConfigError: the linter's findings.
+    Raises: ConfigError: the linter's findings, or a GPU profile or list of images that cannot be.
     """
+    image = images.train(settings)
+    gpu = gpus.read(settings.gpu, own=settings.gpu_profiles)
     ir, platform = lint.load(path)
     for _, container in lint.containers(ir):
         if image and container["image"] == TRAIN_IMAGE:
@@ -115,12 +112,20 @@ class _Watch:
     progress: Progress
     steps: failure.Records = field(default_factory=dict)
     _told: set[tuple[str, int, bool]] = field(default_factory=set)
+    _waiting: dict[str, str] = field(default_factory=dict)
+    _asked_s: float = 0.0
     _readable: bool = True
 
     def look(self) -> None:
-        """Read the record and tell what is new in it."""
+        """Read the record and tell what is new in it; now and then, why a step does not start."""
         from slipway.store.uri import open_store
 
+        if time.monotonic() - self._asked_s > WAITING_S:
+            self._asked_s = time.monotonic()
+            for step, node in reasons.nodes(self.run_id, self.settings).items():
+                if node.phase == "Pending" and node.message and self._waiting.get(step) != node.message:
+                    self._waiting[step] = node.message
+                    self.progress.line(step, f"{step} waits: {node.message}")
         if not self._readable:
             return
         try:
@@ -143,35 +148,14 @@ class _Watch:
         return new
 
 
-def _client(settings: Settings) -> Any:
-    """A KFP client of a server that answers. Raises: ClusterError: it does not, or refuses us."""
-    import httpx
-
-    host = settings.kfp_host.rstrip("/")
-    try:
-        answer = httpx.get(f"{host}/apis/v2beta1/healthz", timeout=10.0, follow_redirects=True)
-    except (httpx.HTTPError, httpx.InvalidURL) as exc:
-        raise ClusterError(
-            f"SLIPWAY_KFP_HOST {host}: does not answer ({exc}); is it running, and the port-forward open?"
-        ) from exc
-    if answer.status_code != httpx.codes.OK:
-        raise ClusterError(
-            f"SLIPWAY_KFP_HOST {host}: answers {answer.status_code} to /apis/v2beta1/healthz; is it the KFP API?"
-        )
-    import kfp
-
-    with _quiet(), _refusals(host):
-        return kfp.Client(host=host, namespace=settings.kfp_namespace or "kubeflow")
-
-
 def _submit(
     client: Any, ir: dict[str, Any], platform: dict[str, Any], parameters: dict[str, Any], name: str, settings: Settings
 ) -> str:
-    with tempfile.TemporaryDirectory() as folder, _quiet(), _refusals(settings.kfp_host):
-        package = Path(folder) / "pipeline.yaml"  # JSON is YAML
-        package.write_text("\n---\n".join(json.dumps(d, ensure_ascii=False) for d in (ir, platform) if d), encoding="utf-8")
-        experiment = client.create_experiment(EXPERIMENT, namespace=settings.kfp_namespace or None)
-        run_ = client.run_pipeline(experiment.experiment_id, name, pipeline_package_path=str(package), params=parameters)
+    with kfp_api.answering(settings), kfp_api.package(ir, platform) as path:
+        run_ = client.run_pipeline(
+            kfp_api.experiment(client, settings), name, pipeline_package_path=path, params=parameters,
+            pipeline_root=kfp_api.root(settings),
+        )  # fmt: skip
     return str(run_.run_id)
 
 
@@ -189,7 +173,7 @@ def _wait(client: Any, run_id: str, watch: _Watch, poll_s: float, deadline_s: fl
         except (kfp_server_api.ApiException, urllib3.exceptions.HTTPError) as exc:
             status = getattr(exc, "status", None) or 500
             if 400 <= status < 500 or time.monotonic() - answered_s > OUTAGE_S:
-                raise ClusterError(f"run {run_id}: KFP no longer answers ({_line(exc)}); the run may go on") from exc
+                raise ClusterError(f"run {run_id}: KFP no longer answers ({kfp_api.line(exc)}); the run may go on") from exc
         watch.look()
         if state in ENDED:
             return state
@@ -212,31 +196,3 @@ def _longest_s(ir: dict[str, Any], platform: dict[str, Any]) -> float:
             label = ir["components"][task["componentRef"]["name"]].get("executorLabel", "")
             total += timeouts.get(label, 0.0) * (1 + int(task.get("retryPolicy", {}).get("maxRetryCount", 0)))
     return total
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The client prints links on stdout and warns of its own age."""
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-@contextlib.contextmanager
-def _refusals(host: str) -> Iterator[None]:
-    import kfp_server_api
-    import urllib3
-
-    try:
-        yield
-    except (kfp_server_api.ApiException, urllib3.exceptions.HTTPError, TimeoutError) as exc:
-        raise ClusterError(f"KFP at {host}: {_line(exc)}") from exc
-
-
-def _line(exc: Exception) -> str:
-    """What the server says, on one line."""
-    body = getattr(exc, "body", None)
-    try:
-        return str(json.loads(body)["message"]) if body else (str(exc).strip().splitlines() or [type(exc).__name__])[0]
-    except (ValueError, KeyError, TypeError):
-        return f"{getattr(exc, 'status', '')} {getattr(exc, 'reason', '')}".strip()

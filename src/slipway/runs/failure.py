@@ -23,7 +23,7 @@ def error_of(run_id: str, steps: Records, *, otherwise: str, where: str) -> Slip
     cut_off = [entry for entry in steps.values() if entry["status"] == records.RUNNING]
     error: SlipwayError
     if failed:
-        entry = max(failed, key=lambda e: str(e["finished"]))
+        entry = max(failed, key=lambda e: str(e.get("finished", "~")))  # without a time: what KFP says of the end
         error = _again(entry, where)
     elif cut_off:
         step = cut_off[-1]["step"]

@@ -3,6 +3,7 @@ import typer
 import yaml
 
 from slipway.deploy import pod
+from slipway.deploy.gpu import GpuProfile
 from slipway.deploy.trainjob import train_job
 from slipway.errors import ConfigError
 from tests.helpers.servers import REPOSITORY
@@ -22,7 +23,7 @@ def job(**changes):
         "values": {"architecture": "resnet18", "epochs": "30"},
         "namespace": "team-a",
         "nodes": 2,
-        "gpus_per_node": 4,
+        "gpu": GpuProfile(resource="nvidia.com/gpu", count=4),
     }
     return train_job(**(options | changes))
 
@@ -33,7 +34,7 @@ def test_trainjob_is_the_golden_one():
 
 
 def test_nodes_without_gpus_train_in_one_process_each_and_tolerate_nothing():
-    plain = job(gpus_per_node=0, namespace="")
+    plain = job(gpu=None, namespace="")
     trainer = plain["spec"]["trainer"]
     assert (trainer["numNodes"], trainer["numProcPerNode"]) == (2, 1)
     assert set(trainer["resourcesPerNode"]["limits"]) == {"cpu", "memory"}
@@ -42,7 +43,7 @@ def test_nodes_without_gpus_train_in_one_process_each_and_tolerate_nothing():
 
 
 def test_the_container_has_what_its_processes_need_together():
-    trainer = job(gpu="nvidia.com/mig-1g.10gb", gpus_per_node=2, cpus=3, memory_gib=4)["spec"]["trainer"]
+    trainer = job(gpu=GpuProfile(resource="nvidia.com/mig-1g.10gb", count=2), cpus=3, memory_gib=4)["spec"]["trainer"]
     assert trainer["numProcPerNode"] == 2
     assert trainer["resourcesPerNode"]["requests"] == {"cpu": "6", "memory": "8Gi", "nvidia.com/mig-1g.10gb": "2"}
     assert {e["value"] for e in trainer["env"] if e["name"] in pod.THREAD_VARIABLES} == {"3"}, "of each process"

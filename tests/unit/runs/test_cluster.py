@@ -7,9 +7,8 @@ import pytest
 
 from slipway import settings as settings_
 from slipway.errors import ClusterError, ConfigError, DataError, GateRefusedError, StepFailedError
-from slipway.pipelines.resources import Gpu
 from slipway.runs import cluster, outcome
-from slipway.runs.parameters import compiled, resolve
+from slipway.runs.parameters import resolve
 from tests.helpers import pipelines
 from tests.helpers.kfp_stub import KfpStub, RefusedError, strict, validate
 from tests.helpers.progress import Told
@@ -73,13 +72,13 @@ def test_a_run_whose_record_is_elsewhere_says_where_to_look(settings, words, tmp
 def test_what_is_submitted_passes_kfps_own_models(settings, stub, family):
     """The stub refuses unknown fields and wrong types; without its config map the run starts no step."""
     stub.config_maps.clear()
+    gpus = replace(settings, gpu="nvidia.com/gpu=2", store="s3://slipway/teams/a")
+    parameters = resolve(family, preset="quick", values={})
     with pytest.raises(ClusterError, match="still RUNNING after 0 s, terminated"):
-        cluster.run(
-            family, resolve(family, preset="quick", values={}), settings=settings, progress=Told(), poll_s=0.01,
-            deadline_s=0, gpu="nvidia.com/gpu=2",
-        )  # fmt: skip
+        cluster.run(family, parameters, settings=gpus, progress=Told(), poll_s=0.01, deadline_s=0)
     (run,) = stub.runs.values()
     assert run.state == "FAILED", "terminated, since nobody else would end it"
+    assert run.body["runtime_config"]["pipeline_root"] == "s3://slipway/teams/a/kfp"
     executors = run.body["pipeline_spec"]["pipeline_spec"]["deploymentSpec"]["executors"]
     assert {e["container"]["image"] for e in executors.values()} == {IMAGE}
     gpus = {label for label, e in executors.items() if "accelerator" in e["container"]["resources"]}
@@ -114,13 +113,6 @@ def test_what_cannot_be_submitted_is_one_line(settings, change, error, says):
     with pytest.raises(error, match=says) as caught:
         cluster.run("cv", {}, settings=replace(settings, **change), progress=Told())
     assert "\n" not in str(caught.value)
-
-
-def test_a_gpu_brings_its_toleration():
-    _, platform = cluster.submission(compiled("cv"), image=IMAGE, gpu=Gpu("nvidia.com/gpu", 1))
-    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    tolerated = {label for label, e in executors.items() if e.get("tolerations")}
-    assert tolerated == {"exec-train-cv"}
 
 
 def test_the_stub_is_strict():
