@@ -24,7 +24,7 @@ PYTEST := $(PY) -m pytest $(PYTEST_ARGS)
 # a worker a core, one thread each; what a file's tests share is made once
 PARALLEL := OMP_NUM_THREADS=1 SLIPWAY_THREADS=1 $(PYTEST) -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup setup-dev pipeline-run train serve mlflow-ui compile check fmt lock minio test test-all bench bench-serving bench-training helm charts-check charts-readme wheel clean images images-load images-push images-list kind-up minikube-up cluster-install cluster-remove
+.PHONY: help setup setup-dev pipeline-run train serve mlflow-ui compile check fmt lock minio test test-e2e test-all bench bench-serving bench-training helm charts-check charts-readme wheel clean images images-load images-push images-list kind-up minikube-up cluster-install cluster-remove
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ minio: ## Build the S3 server of the tests from its Go module, once, into .cache
 
 test: setup-dev ## Unit, contracts, one family end to end: no network service, GPU or cluster
 	@$(PARALLEL) -m 'not slow and not data and not e2e and not gpu and not bench'
+
+test-e2e: setup-dev ## On the current kubeconfig's cluster: install, train, serve, break, upgrade, remove; needs images (make images images-load)
+	@$(PYTEST) -m e2e -v tests/e2e
 
 test-all: setup-dev ## All of it: kill matrix, all families, S3 (where Go is), and the real data under SLIPWAY_DATA
 	@if command -v go >/dev/null; then $(MAKE) --no-print-directory minio; else echo "no Go here: the S3 tests will be skipped"; fi

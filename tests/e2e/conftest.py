@@ -28,6 +28,8 @@ class Platform:
     """Name of the team, and of its namespace."""
     images: dict[str, str]
     """Our images by their short names, as pods name them."""
+    values: Path
+    """Values file that it was installed with."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -80,7 +82,7 @@ def platform(cluster, request, tmp_path_factory) -> Iterator[Platform]:
     before = owned()
     script("install", "--overlay", os.environ.get("SLIPWAY_OVERLAY", "base"), "--values", str(values),
            "--without", "kubeflow-pipelines")  # fmt: skip
-    found = Platform("slipway", team, images)
+    found = Platform("slipway", team, images, values)
     try:
         yield found
     finally:
