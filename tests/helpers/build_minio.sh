@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the MinIO server, which the S3 tests start, from its public Go module: build_minio.sh DEST
+# Builds the MinIO server, of the S3 tests and of the image slipway-minio, from its public Go module: build_minio.sh DEST
+# Writes beside it DEST.version, and DEST.modules: every module inside.
 # Needs Go 1.24 or newer and its module proxy; about two minutes the first time, nothing when DEST is up to date.
 set -euo pipefail
 
@@ -9,7 +10,7 @@ version=v0.0.0-20260212201848-7aac2a2c5b7c
 release=RELEASE.2025-10-15T17-29-55Z
 
 dest=${1:?usage: build_minio.sh DEST}
-if [ -x "$dest" ] && [ "$(cat "$dest.version" 2>/dev/null)" = "$version" ]; then
+if [ -x "$dest" ] && [ -f "$dest.modules" ] && [ "$(cat "$dest.version" 2>/dev/null)" = "$version" ]; then
   echo "minio: $dest is up to date"
   exit 0
 fi
@@ -26,6 +27,7 @@ echo "minio: building $version (about two minutes)"
   go install -trimpath -ldflags "-s -w -X $module/cmd.ReleaseTag=$release" "$module@$version") >"$scratch/log" 2>&1 ||
   { cat "$scratch/log" >&2; exit 1; }
 "$scratch/minio" --version >/dev/null
+go version -m "$scratch/minio" | sed 1d >"$dest.modules"  # what is inside: module, version, sum
 mv "$scratch/minio" "$dest"
 echo "$version" >"$dest.version"
 echo "minio: $dest"
