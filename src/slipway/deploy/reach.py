@@ -49,6 +49,8 @@ def _pod_of(kube: Kube, service: dict[str, Any], port: int) -> tuple[str, int]:
     meta, spec = service["metadata"], service["spec"]
     name, namespace = meta["name"], meta["namespace"]
     entry = next((p for p in spec.get("ports") or [] if p["port"] == port), None)
+    if spec.get("clusterIP") == "None":  # its name is the pods' own address
+        entry = {"targetPort": port}
     if entry is None:
         ports = ", ".join(str(p["port"]) for p in spec.get("ports") or []) or "none"
         raise ClusterError(f"Service {namespace}/{name}: has no port {port}; it has {ports}")
