@@ -1,18 +1,11 @@
 """From nothing to a served model that is replaced, broken and removed: what the README promises of a cluster."""
 
 import json
-import math
 import secrets
-import threading
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 
-import grpc
-import httpx
 import pytest
 import yaml
 
-from slipway.protocol.messages import SERVICE, message
 from tests.e2e.conftest import MODELS, ROOT
 from tests.helpers.kubectl import apply, forwarded, get, kubectl, wait
 from tests.helpers.servers import wait_until
@@ -96,7 +89,9 @@ def upgrade_models(platform, values: dict) -> None:
 @pytest.fixture(scope="module")
 def gateway(served):
     """`127.0.0.1:PORT` of the gateway's proxy."""
-    labels = f"gateway.envoyproxy.io/owning-gateway-name={GATEWAY[1]},gateway.envoyproxy.io/owning-gateway-namespace={GATEWAY[0]}"
+    labels = (
+        f"gateway.envoyproxy.io/owning-gateway-name={GATEWAY[1]},gateway.envoyproxy.io/owning-gateway-namespace={GATEWAY[0]}"
+    )
     found = json.loads(kubectl("get", "services", "-A", "-l", labels, "-o", "json"))["items"]
     assert found, f"no Service of the gateway {'/'.join(GATEWAY)}"
     service = found[0]["metadata"]
