@@ -27,7 +27,7 @@ PARALLEL := OMP_NUM_THREADS=1 SLIPWAY_THREADS=1 $(PYTEST) -n auto --maxprocesses
 .PHONY: help setup setup-dev pipeline-run train serve mlflow-ui compile check fmt lock minio test test-e2e test-all bench bench-serving bench-training helm charts-check charts-readme wheel clean images images-load images-push images-list kind-up minikube-up cluster-install cluster-remove
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  Options of pipeline-run: FAMILY=\"cv defect nlp\" DATASET= DATA=path PRESET=quick|full ON=local|kfp ARGS=\"--set epochs=3\""
 
 setup:

@@ -45,7 +45,7 @@ class Kube:
             hints: HTTP status -> what to do, for the error's line; over HINTS.
         Raises: ClusterError: no answer, or a refusal, whose HTTP status is in `status`.
         """
-        return dict(self._send(method, path, what or path, query, body, content_type, {**HINTS, **(hints or {})}, "object"))
+        return dict(self._send(method, path, what or path, query, body, content_type, {**HINTS, **(hints or {})}))
 
     def find(self, path: str) -> dict[str, Any] | None:
         """The object at `path`; None when there is none. Raises: ClusterError: no answer, or a refusal."""
@@ -86,12 +86,12 @@ class Kube:
         query = {"container": container, "tailLines": str(lines), **({"previous": "true"} if previous else {})}
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
         try:
-            text = self._send("GET", path, path, query, None, JSON, HINTS, "str")
+            text = self._send("GET", path, path, query, None, JSON, HINTS, raw=True)
         except ClusterError as exc:
             if exc.status in (400, 404):  # not started yet, or no longer kept
                 return []
             raise
-        return [line for line in str(text).splitlines() if line.strip()]
+        return [line for line in text.data.decode(errors="replace").splitlines() if line.strip()]
 
     def _send(
         self,
@@ -102,12 +102,13 @@ class Kube:
         body: Mapping[str, Any] | None,
         content_type: str,
         hints: Mapping[int, str],
-        returns: str,
+        *,
+        raw: bool = False,
     ) -> Any:
         from kubernetes.client import ApiException
         from urllib3.exceptions import HTTPError
 
-        headers = {"Accept": "*/*" if returns == "str" else JSON}
+        headers = {"Accept": "*/*" if raw else JSON}
         if body is not None:
             headers["Content-Type"] = content_type
         try:
@@ -118,8 +119,9 @@ class Kube:
                 header_params=headers,
                 body=body,
                 auth_settings=["BearerToken"],
-                response_type=returns,
+                response_type="object",
                 _return_http_data_only=True,
+                _preload_content=not raw,  # a log of one line of JSON would come as an object
                 _request_timeout=REQUEST_TIMEOUT_S,
             )
         except ApiException as exc:

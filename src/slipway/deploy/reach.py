@@ -36,29 +36,32 @@ def reach(kube: Kube, url: str, *, namespace: str) -> Iterator[str]:
     service = None if kube.inside or not where else kube.find(f"/api/v1/namespaces/{where[0]}/services/{where[1]}")
     if service is None:
         if match and match[3] and not kube.inside:
-            raise ClusterError(f"{url}: there is no Service '{match[1]}' in namespace '{match[2] or namespace}'")
+            where_ = f"there is no Service '{match[1]}' in namespace '{match[2] or namespace}'"
+            raise ClusterError(f"{url}: {where_}; correct the URL, or install what it names")
         yield f"{parts.scheme}://{host}:{port}"
         return
-    pod, target = _pod_of(kube, service, port)
+    pod, target = _pod_of(kube, service, port, url)
     with _forwarded(kube, service["metadata"]["namespace"], pod, target) as local:
         yield f"{parts.scheme}://127.0.0.1:{local}"
 
 
-def _pod_of(kube: Kube, service: dict[str, Any], port: int) -> tuple[str, int]:
+def _pod_of(kube: Kube, service: dict[str, Any], port: int, url: str) -> tuple[str, int]:
     """A ready pod behind the Service, and the number of its port."""
     meta, spec = service["metadata"], service["spec"]
     name, namespace = meta["name"], meta["namespace"]
     entry = next((p for p in spec.get("ports") or [] if p["port"] == port), None)
+    if spec.get("clusterIP") == "None":  # its name is the pods' own address
+        entry = {"targetPort": port}
     if entry is None:
         ports = ", ".join(str(p["port"]) for p in spec.get("ports") or []) or "none"
-        raise ClusterError(f"Service {namespace}/{name}: has no port {port}; it has {ports}")
+        raise ClusterError(f"Service {namespace}/{name}: has no port {port}, it has {ports}; correct {url}")
     selector = ",".join(f"{k}={v}" for k, v in (spec.get("selector") or {}).items())
     pods = kube.list(f"/api/v1/namespaces/{namespace}/pods", labels=selector) if selector else []
     for pod in pods:
         conditions = {c["type"]: c["status"] for c in pod["status"].get("conditions") or []}
         if conditions.get("Ready") == "True" and not pod["metadata"].get("deletionTimestamp"):
             return pod["metadata"]["name"], _number(pod, entry.get("targetPort") or port)
-    raise ClusterError(f"Service {namespace}/{name}: has no ready pod")
+    raise ClusterError(f"Service {namespace}/{name}: has no ready pod; kubectl -n {namespace} get pods shows why")
 
 
 def _number(pod: dict[str, Any], target: int | str) -> int:

@@ -42,6 +42,13 @@ CONFIGURATION: Advice = (
 )
 """Containers that cannot be made."""
 
+KILLED: Advice = (
+    (r"OOMKilled|exit code 137", "raise the step's memory (pipelines/resources.py), or take a smaller batch"),
+    (r"deadline|DeadlineExceeded", "the step took longer than its timeout (pipelines/resources.py)"),
+    (r"[Bb]ack-off pulling|ErrImagePull|InvalidImageName", "is the image in that registry or on the node? SLIPWAY_TRAIN_IMAGE"),
+)
+"""Pods of a run that ended, or that cannot start, as KFP tells of them."""
+
 DOWNLOAD: Advice = (
     (r"InvalidAccessKeyId|SignatureDoesNotMatch|\b403\b|Forbidden|AccessDenied",
      "the pod's S3 credential is refused: mend its Secret"),

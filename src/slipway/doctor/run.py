@@ -7,22 +7,20 @@ from typing import Any
 
 from slipway.deploy.kube import Kube
 from slipway.doctor import pods
-from slipway.doctor.causes import REFUSED, advise
-from slipway.doctor.dialects import LAUNCHER
+from slipway.doctor.causes import CONFIGURATION, KILLED, REFUSED, UNSCHEDULABLE, advise
 from slipway.doctor.objects import path
-from slipway.doctor.pods import Pods, telling
+from slipway.doctor.pods import Pods
 from slipway.doctor.walk import Finding, broken, ok, skipped
-from slipway.errors import ClusterError, SlipwayError
+from slipway.errors import ClusterError
+from slipway.runs import reasons
 from slipway.runs import record as records
 from slipway.settings import Settings
 from slipway.store.uri import Store, open_store
 
-WORKFLOWS = "argoproj.io/v1alpha1"
 RUN_LABEL = "pipeline/runid"
-"""That KFP puts on a run's Workflow and pods."""
+"""That KFP puts on a run's pods."""
 REQUEST_TIMEOUT_S = 10.0
-LOG = "executor-logs-0"
-SUCCEEDED = "SUCCEEDED"
+SUCCEEDED, AT_WORK = "SUCCEEDED", ("RUNNING", "PENDING")
 STEP_ADVICE: Mapping[str, str] = {
     "GateRefusedError": "the gate works as meant: slipway report shows the numbers, slipway options gate the rules",
     "DataError": "mend the data it names, and run again",
@@ -49,7 +47,7 @@ class Run:
         return open_store(self.settings.store)
 
     @cached_property
-    def steps(self) -> Mapping[str, Mapping[str, Any]]:
+    def steps(self) -> dict[str, dict[str, Any]]:
         """Records of its steps; empty when none has started."""
         return records.peek(self.store, self.run_id)
 
@@ -122,22 +120,6 @@ def known(r: Run) -> Finding:
     return ok(f"KFP says {r.state or 'nothing yet'}")
 
 
-def admitted(r: Run) -> Finding:
-    """Its pods may be made: the Workflow's nodes say which were refused."""
-    if r.done or r.kube is None:
-        return _nothing(r)
-    found = r.kube.list(path(WORKFLOWS, r.namespace, "workflows"), labels=f"{RUN_LABEL}={r.run_id}")
-    if not found:
-        return skipped(f"no Workflow of it in '{r.namespace}' (any more); --namespace names another")
-    nodes = [node for flow in found for node in (flow.get("status") or {}).get("nodes", {}).values() if node.get("message")]
-    for node in nodes:
-        if "forbidden" in node["message"] or "denied" in node["message"] or "quota" in node["message"]:
-            return broken(
-                f"a pod of {_task(node)} is refused: {node['message']}", advise(REFUSED, node["message"], "see the message")
-            )
-    return ok((found[0].get("status") or {}).get("phase", ""))
-
-
 def scheduled(r: Run) -> Finding:
     """See `pods`."""
     return _of_pods(r, pods.scheduled)
@@ -155,7 +137,7 @@ def configured(r: Run) -> Finding:
 
 def ran(r: Run) -> Finding:
     """No container was killed for want of memory or ended by itself with a failure."""
-    if r.done or r.pods is None:
+    if r.done or r.pods is None or r.state in AT_WORK:  # a step that is tried again leaves failed pods, too
         return _nothing(r)
     for pod in r.pods.pods:
         for status in pod["status"].get("containerStatuses") or []:
@@ -165,36 +147,35 @@ def ran(r: Run) -> Finding:
     return ok(f"{len(r.pods.pods)} pods")
 
 
-def logged(r: Run) -> Finding:
-    """No executor's log in the store ends in an error."""
-    if r.done or r.kube is None or not r.state or r.state in (SUCCEEDED, "RUNNING", "PENDING"):
+def told(r: Run) -> Finding:
+    """Neither KFP nor its log of a step says that one failed or may not start."""
+    if r.done or not r.settings.kfp_host:
         return _nothing(r)
-    root = str((r.kfp or {}).get("runtime_config", {}).get("pipeline_root") or "") or _root(r)
-    if not root.startswith("s3://"):
-        return skipped(f"the artifacts' root is not known: no defaultPipelineRoot in ConfigMap {LAUNCHER} of '{r.namespace}'")
-    store = open_store(root)
-    logs = [key for key in store.entries() if f"/{r.run_id}/" in f"/{key}" and key.endswith(f"/{LOG}")]
-    for key in logs:
-        said = telling(store.get_bytes(key).decode(errors="replace").splitlines())
-        if "Error" in said or "error" in said:
-            return broken(f"{key.split('/')[-3]}: {said}", f"all of it is at {root}/{key}")
-    return ok(f"{len(logs)} logs below {root}")
+    for name, step in reasons.explained(r.run_id, r.steps, r.settings).items():
+        if error := step.get("error"):
+            why = f"step {name}, {step['status']}: {error['message']}"
+            return broken(
+                why, advise((*REFUSED, *UNSCHEDULABLE, *CONFIGURATION, *KILLED), why, f"slipway show {r.run_id} shows more")
+            )
+    return ok("nothing more")
 
 
 def ended(r: Run) -> Finding:
     """It succeeded, or is on its way."""
     running = [name for name, step in r.steps.items() if step["status"] == records.RUNNING]
-    if running and r.state not in ("RUNNING", "PENDING"):
+    if running and r.state and r.state not in AT_WORK:
         return broken(
             f"step {running[-1]} ended before it could say why: killed, or out of memory?",
             "run it again: finished steps are found again",
         )
-    if r.state and r.state not in (SUCCEEDED, "RUNNING", "PENDING"):
+    if r.state and r.state not in (SUCCEEDED, *AT_WORK):
         return broken(
             f"KFP says {r.state}, and no step, pod or log says why",
             f"{r.settings.kfp_host.rstrip('/')}/#/runs/details/{r.run_id}",
         )
-    return ok("is at work" if running or r.state in ("RUNNING", "PENDING") else "succeeded")
+    if running and not r.state:
+        return ok(f"step {running[-1]} is at work, or was killed: nothing here tells")
+    return ok("is at work" if r.state in AT_WORK else "succeeded")
 
 
 def _of_pods(r: Run, check: Any) -> Finding:
@@ -208,16 +189,3 @@ def _of_pods(r: Run, check: Any) -> Finding:
 
 def _nothing(r: Run) -> Finding:
     return skipped("it succeeded" if r.done else "no cluster is known here" if r.kube is None else "it has not failed")
-
-
-def _root(r: Run) -> str:
-    assert r.kube is not None
-    try:
-        found = r.kube.find(path("v1", r.namespace, "configmaps", LAUNCHER))
-    except SlipwayError:
-        return ""
-    return str(((found or {}).get("data") or {}).get("defaultPipelineRoot", ""))
-
-
-def _task(node: Mapping[str, Any]) -> str:
-    return str(node.get("displayName") or node.get("name") or "a step")

@@ -52,12 +52,11 @@ STORE: tuple[Link[Place], ...] = (
 RUN: tuple[Link[Run], ...] = (
     Link("record", run.recorded),
     Link("KFP", run.known),
-    Link("pods admitted", run.admitted),
     Link("pods scheduled", run.scheduled),
     Link("image", run.pulled),
     Link("configuration", run.configured),
     Link("containers", run.ran),
-    Link("logs", run.logged),
+    Link("KFP's steps and logs", run.told),
     Link("outcome", run.ended),
 )
 CLUSTER: tuple[Link[Cluster], ...] = (
