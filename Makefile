@@ -75,6 +75,7 @@ test-e2e: setup-dev ## On the current kubeconfig's cluster: install, train, serv
 
 test-all: setup-dev ## All of it: kill matrix, all families, S3 (where Go is), and the real data under SLIPWAY_DATA
 	@if command -v go >/dev/null; then $(MAKE) --no-print-directory minio; else echo "no Go here: the S3 tests will be skipped"; fi
+	@if ! command -v helm >/dev/null && command -v go >/dev/null; then $(MAKE) --no-print-directory helm; fi
 	@$(PARALLEL) -m 'not e2e and not gpu and not bench'
 
 helm: ## Build Helm from its Go module, once, into .cache/bin

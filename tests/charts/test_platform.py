@@ -165,6 +165,14 @@ def test_a_team_gets_what_its_pods_read():
     assert helm.pick(found, "ResourceQuota", namespace="nlp")["spec"]["hard"]["requests.nvidia.com/gpu"] == "2"
 
 
+def test_an_empty_quota_is_none_and_one_key_is_one_more():
+    found = helm.template(CHART, teams={"a": {"quota": {}, "limits": {}}, "b": {"quota": {"requests.nvidia.com/gpu": 1}}})
+    assert [o["metadata"]["namespace"] for o in found if o["kind"] == "LimitRange"] == ["b"]
+    hard = helm.pick(found, "ResourceQuota")["spec"]["hard"]
+    assert hard["requests.nvidia.com/gpu"] == 1
+    assert hard["pods"] == "100"
+
+
 def test_roles_of_a_cloud_take_the_place_of_keys():
     found = objects("aws-roles")
     run = helm.pick(found, "ConfigMap", "slipway-run")["data"]

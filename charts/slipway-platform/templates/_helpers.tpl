@@ -84,8 +84,12 @@ http://{{ include "slipway.fullname" . }}-mlflow.{{ .Release.Namespace }}.svc:50
 {{- define "slipway.teams" -}}
 {{- $teams := list -}}
 {{- $namespaces := dict -}}
-{{- range $name, $own := .Values.teams -}}
-{{- $team := mergeOverwrite (deepCopy $.Values.teamDefaults) (deepCopy ($own | default dict)) -}}
+{{- range $name, $given := .Values.teams -}}
+{{- $own := $given | default dict -}}
+{{- $team := mergeOverwrite (deepCopy $.Values.teamDefaults) (deepCopy $own) -}}
+{{- range $key := list "quota" "limits" -}}{{/* an empty one is none, though merged with the defaults it would be theirs */}}
+{{- if and (hasKey $own $key) (not (get $own $key)) }}{{ $_ := set $team $key dict }}{{ end -}}
+{{- end -}}
 {{- $namespace := $team.namespace | default $name -}}
 {{- if eq $namespace $.Release.Namespace -}}
 {{- fail (printf "teams.%s: its namespace '%s' is the platform's own; give it another" $name $namespace) -}}
