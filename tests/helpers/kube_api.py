@@ -1,7 +1,7 @@
-"""A small Kubernetes API server for tests: one kind, InferenceService, by real HTTP.
+"""A small Kubernetes API server for tests, by real HTTP: InferenceServices, HTTPRoutes and what their controllers make.
 
 It checks every request against what the real one demands (server-side apply's content type and parameters, names that
-agree, fields that KServe's own type has), and plays a script of states: one more step of it at every GET.
+agree, resource versions), and plays a script of states of InferenceServices: one more step of it at every GET.
 """
 
 import json
@@ -14,19 +14,40 @@ from urllib.parse import parse_qs, urlparse
 
 import yaml
 
-GROUP = "/apis/serving.kserve.io/v1beta1"
 TOKEN = "t0ken"
+KINDS = {
+    "inferenceservices": ("serving.kserve.io/v1beta1", "InferenceService"),
+    "httproutes": ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+    "deployments": ("apps/v1", "Deployment"),
+    "serviceaccounts": ("v1", "ServiceAccount"),
+}
 
 
 class KubeApi:
-    """`with KubeApi([state, …]) as api:`; a state is an InferenceService's `status`, the last one stays."""
+    """`with KubeApi([state, …]) as api:`; a state is an InferenceService's `status`, the last one stays; without any, every
+    InferenceService is Ready at once.
+    """
 
-    def __init__(self, states: Sequence[dict[str, Any]] = (), *, refuse: tuple[int, str] | None = None) -> None:
-        """`refuse`: status and message of the answer to every request instead."""
-        self.states, self.refuse = list(states), refuse
+    def __init__(
+        self,
+        states: Sequence[dict[str, Any]] = (),
+        *,
+        refuse: tuple[int, str] | None = None,
+        rolling: int = 0,
+        gateway: bool = True,
+    ) -> None:
+        """
+        Args:
+            refuse: status and message of the answer to every request instead.
+            rolling: at how many GETs a Deployment is still that of the release before.
+            gateway: whether one takes up routes.
+        """
+        self.states, self.refuse, self.rolling, self.gateway = list(states), refuse, rolling, gateway
         self.objects: dict[str, dict[str, Any]] = {}
         self.requests: list[tuple[str, str]] = []
         self.complaints: list[str] = []
+        self._versions = 0
+        self._lag: dict[str, int] = {}
 
     def __enter__(self) -> "KubeApi":
         outer = self
@@ -37,6 +58,9 @@ class KubeApi:
                 outer.answer(self, body)
 
             def do_GET(self) -> None:
+                outer.answer(self, None)
+
+            def do_DELETE(self) -> None:
                 outer.answer(self, None)
 
             def log_message(self, *args: object) -> None:
@@ -78,35 +102,95 @@ class KubeApi:
             return self._send(handler, 401, failure(401, "Unauthorized"))
         if self.refuse:
             return self._send(handler, self.refuse[0], failure(*self.refuse))
-        if not url.path.startswith(GROUP):
+        *_, plural, _name = url.path.split("/")
+        if plural not in KINDS:
             return self._send(handler, 404, failure(404, "the server could not find the requested resource"))
-        if body is not None:
-            self._apply(handler, url.path, parse_qs(url.query), body)
-        current = self.objects.get(url.path)
+        if body is not None and (conflict := self._apply(handler, url.path, parse_qs(url.query), body)):
+            return self._send(handler, 409, failure(409, conflict))
+        current = self._deployment(url.path) if plural == "deployments" else self.objects.get(url.path)
         if current is None:
             return self._send(handler, 404, failure(404, "not found"))
-        if body is None and self.states:
-            current["status"] = self.states[0] if len(self.states) == 1 else self.states.pop(0)
+        if handler.command == "DELETE":
+            del self.objects[url.path]
+        elif plural == "inferenceservices" and body is None:
+            self._look_at(current)
+        elif plural == "httproutes" and self.gateway:
+            generation = current["metadata"]["generation"]
+            accepted = {"type": "Accepted", "status": "True", "observedGeneration": generation}
+            current["status"] = {"parents": [{"conditions": [accepted]}]}
         return self._send(handler, 200, current)
 
-    def _apply(self, handler: BaseHTTPRequestHandler, path: str, query: dict[str, list[str]], body: bytes) -> None:
+    def put(self, kind: str, namespace: str, name: str, **more: Any) -> None:
+        """An object that is there already; `more` are its fields beside the metadata."""
+        plural = next(plural for plural, (_, k) in KINDS.items() if k == kind)
+        version = KINDS[plural][0]
+        path = f"/{'apis' if '/' in version else 'api'}/{version}/namespaces/{namespace}/{plural}/{name}"
+        metadata = {"name": name, "namespace": namespace, "generation": 1, "resourceVersion": "0"} | more.pop("metadata", {})
+        self.objects[path] = {"kind": kind, "apiVersion": version, "metadata": metadata, **more}
+
+    def get(self, kind: str, name: str) -> dict[str, Any] | None:
+        """The object of that name in any namespace."""
+        return next((o for o in self.objects.values() if o["kind"] == kind and o["metadata"]["name"] == name), None)
+
+    def _look_at(self, service: dict[str, Any]) -> None:
+        """What KServe's controller does."""
+        if self.states:
+            service["status"] = self.states[0] if len(self.states) == 1 else self.states.pop(0)
+            return
+        meta = service["metadata"]
+        url = f"http://{meta['name']}-predictor.{meta['namespace']}.svc.cluster.local"
+        service["status"] = status(("Ready", "True", "", ""), generation=meta["generation"], url=url)
+
+    def _deployment(self, path: str) -> dict[str, Any] | None:
+        """The one that KServe made of an InferenceService: of its labels, as soon as it is no longer rolling."""
+        *_, namespace, _plural, name = path.split("/")
+        service = self.get("InferenceService", name.removesuffix("-predictor"))
+        if service is None:
+            return None
+        self._lag[path] = self._lag.get(path, self.rolling) - 1
+        new = self._lag[path] < 0
+        labels = dict(service["metadata"]["labels"])
+        replicas = service["spec"]["predictor"]["minReplicas"]
+        return {
+            "kind": "Deployment",
+            "metadata": {"name": name, "namespace": namespace, "generation": 1},
+            "spec": {"replicas": replicas, "template": {"metadata": {"labels": labels if new else {}}}},
+            "status": {"observedGeneration": 1} | dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas"), replicas),
+        }
+
+    def _apply(self, handler: BaseHTTPRequestHandler, path: str, query: dict[str, list[str]], body: bytes) -> str:
+        """Applies; returns why not, where the object was changed since."""
         applied = yaml.safe_load(body)
-        _, _, _, _, _, namespace, plural, name = path.split("/")
+        *_, namespace, plural, name = path.split("/")
+        version, kind = KINDS.get(plural, ("", ""))
         expectations = {
             "content type": (handler.headers.get("Content-Type"), "application/apply-patch+yaml"),
             "fieldManager": (query.get("fieldManager"), ["slipway"]),
             "force": (query.get("force"), ["true"]),
-            "plural": (plural, "inferenceservices"),
-            "apiVersion": (applied.get("apiVersion"), "serving.kserve.io/v1beta1"),
-            "kind": (applied.get("kind"), "InferenceService"),
+            "apiVersion": (applied.get("apiVersion"), version),
+            "kind": (applied.get("kind"), kind),
             "name": (applied["metadata"].get("name"), name),
             "namespace": (applied["metadata"].get("namespace"), namespace),
             "managedFields": (applied["metadata"].get("managedFields"), None),
             "status": (applied.get("status"), None),
         }
         self.complaints += [f"{what}: got {got!r}, want {want!r}" for what, (got, want) in expectations.items() if got != want]
-        generation = self.objects.get(path, {"metadata": {"generation": 0}})["metadata"]["generation"] + 1
-        self.objects[path] = {**applied, "metadata": {**applied["metadata"], "generation": generation}}
+        before = self.objects.get(path)
+        expected = applied["metadata"].pop("resourceVersion", None)
+        if expected is not None and (before is None or before["metadata"]["resourceVersion"] != expected):
+            return "the object has been modified; please apply your changes to the latest version"
+        changed = before is None or before["spec"] != applied["spec"]
+        generation = (before["metadata"]["generation"] if before else 0) + changed
+        if plural == "inferenceservices" and changed and before is not None:
+            self._lag[f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}-predictor"] = self.rolling
+        self._versions += 1
+        meta = {**applied["metadata"], "generation": generation, "resourceVersion": str(self._versions)}
+        self.objects[path] = {
+            **applied,
+            "metadata": meta,
+            **({"status": before["status"]} if before and "status" in before else {}),
+        }
+        return ""
 
     def _send(self, handler: BaseHTTPRequestHandler, status: int, value: dict[str, Any]) -> None:
         data = json.dumps(value).encode()
