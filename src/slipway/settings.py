@@ -47,6 +47,11 @@ class Settings:
     """SLIPWAY_IMAGES: a values file that lists images, such as manifests/images.lock.yaml. Default: none."""
     serve_image: str
     """SLIPWAY_SERVE_IMAGE: the slipway-serve image by digest, named by InferenceServices. Default: the runtime's own."""
+    gateway: str
+    """SLIPWAY_GATEWAY: NAMESPACE/NAME of the Gateway through which served models are reached. Default: none; they have no
+    route of ours."""
+    gateway_domain: str
+    """SLIPWAY_GATEWAY_DOMAIN: a model's host there is MODEL.NAMESPACE.DOMAIN. Default: none."""
     server_token: str
     """SLIPWAY_SERVER_TOKEN: the bearer token that requests to the model server must carry, and that ours do carry.
     Default: none is asked for, none is sent."""
@@ -89,6 +94,8 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         train_image=env.get("SLIPWAY_TRAIN_IMAGE", ""),
         images=_path(env, "SLIPWAY_IMAGES"),
         serve_image=env.get("SLIPWAY_SERVE_IMAGE", ""),
+        gateway=env.get("SLIPWAY_GATEWAY", ""),
+        gateway_domain=env.get("SLIPWAY_GATEWAY_DOMAIN", ""),
         server_token=env.get("SLIPWAY_SERVER_TOKEN", ""),
         threads=int(threads),
         model_private_key=_path(env, "SLIPWAY_MODEL_PRIVATE_KEY"),

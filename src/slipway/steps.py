@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from slipway import bundle as bundles
 from slipway import settings as settings_
 from slipway.config import configured
-from slipway.errors import ConfigError, ConflictError, GateRefusedError
+from slipway.errors import ConfigError, ConflictError, GateRefusedError, NotFoundError
 from slipway.runs.step import name_of, recorded, scratch, tracked
 from slipway.store import files
 from slipway.store.uri import fetch, open_store
@@ -351,38 +351,47 @@ def deploy_model(*, release: str, dataset: Path, scores: Path, model_name: str, 
 
     Always: serve it on this machine, send at least 200 test items over HTTP and compare with the stored scores.
     Of a release in a store: render its InferenceService into the run record; with a namespace, apply it there and wait
-    until it is Ready.
+    until it serves, with a route where the settings name a gateway.
 
     Returns: URL of the v2 endpoint: the cluster's, or the one `slipway serve` gives it.
+    Raises: ConflictError: the model's service there is not ours, or a rollout of it is under way.
     """
     from slipway.data.dataset import Dataset
-    from slipway.deploy import apply, manifest
+    from slipway.deploy import service as services
     from slipway.deploy.check import serve_and_compare
+    from slipway.deploy.kube import Kube
+    from slipway.deploy.route import parse_gateway
     from slipway.evaluation import scores as scores_
 
     settings = settings_.load()
+    gateway = parse_gateway(settings.gateway, settings.gateway_domain)
     path = fetch(release, settings.home / "cache")
     loaded = bundles.load(path, public_key=settings.model_public_key)
-    name = model_name or _model_name(loaded)
-    with recorded("deploy_model", run_id, {"release": files.read_manifest(path).digest}, {"namespace": namespace}) as record:
+    name, digest = model_name or _model_name(loaded), files.read_manifest(path).digest
+    with recorded("deploy_model", run_id, {"release": digest}, {"namespace": namespace}) as record:
         expected = scores_.load(scores).probabilities_NK
         report = serve_and_compare(str(path), name, Dataset.load(dataset).raw("test"), expected)
         endpoint = f"http://127.0.0.1:8080/v2/models/{name}/infer"  # where `slipway serve` has it
         if namespace or "://" in release:  # pods cannot reach a directory of this machine
-            service = manifest.inference_service(
-                name=name,
-                release_uri=release,
-                namespace=namespace or "default",
-                digest=files.read_manifest(path).digest,
-                image=settings.serve_image,
-            )
-            record.results["inference_service"] = service
+            served = services.Release(model=name, version=_version(name, digest, settings), uri=release, digest=digest)
+            record.results["inference_service"] = services.rendered(served, namespace or "default", image=settings.serve_image)
             if namespace:
-                endpoint = apply.apply_and_wait(service)
+                endpoint = services.deploy(Kube(), served, namespace, image=settings.serve_image, gateway=gateway)
         outputs = {o["name"]: o["data"] for o in report.pop("sample")["response"]["outputs"]}
         answer = f"{outputs['label'][0]} ({max(outputs['probabilities']):.2f}), {report['n']} equal to the scores"
         record.results.update({"endpoint": endpoint, "answer": answer, "served": report})
         return endpoint
+
+
+def _version(name: str, digest: str, settings: settings_.Settings) -> str:
+    """Of the registry; the start of the digest for a release that is in none."""
+    from slipway.tracking import registry
+
+    try:
+        known = registry.versions(name, settings=settings)
+    except NotFoundError:
+        known = []
+    return next((str(v.version) for v in known if v.release_digest == digest), digest[:12])
 
 
 def _default_name(family: str, data_name: str) -> str:

@@ -5,7 +5,7 @@ from copy import deepcopy
 from typing import Any
 
 from slipway.deploy.manifest import inference_service
-from tests.helpers.kube_api import status
+from tests.helpers.kube_server import status
 
 NAMESPACE, MODEL = "team-a", "cv-digits"
 POD, HASH = f"{MODEL}-predictor-6d5c-x1", "6d5c"

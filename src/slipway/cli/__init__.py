@@ -11,11 +11,10 @@ from slipway.errors import SlipwayError
 
 VERBS = (
     "run", "prepare", "train", "export", "evaluate", "predict", "explain", "bench", "optimise", "explore", "compare", "tune",
-    "schedule", "options", "serve", "models", "promote", "runs", "show", "report", "doctor", "gc", "backup", "restore",
-    "generate",
-    "mlflow_ui",
+    "schedule", "options", "serve", "models", "promote", "deploy", "rollout", "doctor", "runs", "show", "report", "gc",
+    "backup", "restore", "generate", "mlflow_ui",
 )  # fmt: skip
-"""In the order of `--help`; each is a file here with a function `command`."""
+"""In the order of `--help`; each is a file here with a function `command`, or with `commands`, a verb of several."""
 
 
 def app() -> typer.Typer:
@@ -29,7 +28,11 @@ def app() -> typer.Typer:
         epilog="--debug, anywhere, shows tracebacks. Exit codes: 0 done, 1 our fault, 2 yours, 3 refused by the gate.",
     )
     for verb in VERBS:
-        application.command(name=verb.replace("_", "-"))(import_module(f"slipway.cli.{verb}").command)
+        module, name = import_module(f"slipway.cli.{verb}"), verb.replace("_", "-")
+        if hasattr(module, "commands"):
+            application.add_typer(module.commands, name=name)
+        else:
+            application.command(name=name)(module.command)
     application.callback()(_options)
     return application
 

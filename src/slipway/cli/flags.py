@@ -22,4 +22,7 @@ OfData = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="size, image_px, train_fraction, validation_fraction, seed; repeatable."),
 ]
+Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Of the cluster; default: the one of the context.")]
+Context = Annotated[str, typer.Option(help="Of the kubeconfig; default: its current one.")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0, metavar="SECONDS", help="Of each wait.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Exactly one JSON object on stdout.")]

@@ -1,9 +1,11 @@
 import pytest
 
 from slipway.deploy.apply import apply_and_wait
+from slipway.deploy.kube import Kube
 from slipway.deploy.manifest import inference_service
 from slipway.errors import ClusterError
-from tests.helpers.kube_api import KubeApi, status
+from tests.helpers.kserve_api import KServeApi
+from tests.helpers.kube_server import status
 
 URL = "http://cv-digits-predictor.team-a.svc.cluster.local"
 READY = status(("PredictorReady", "True", "", ""), ("Ready", "True", "", ""), url=URL)
@@ -19,7 +21,7 @@ def cluster(tmp_path, monkeypatch):
     """Point KUBECONFIG at an api server that plays `states`."""
 
     def start(*states, **options):
-        api = KubeApi(states, **options)
+        api = KServeApi(states, **options)
         api.__enter__()
         apis.append(api)
         config = str(api.kubeconfig(tmp_path / "kubeconfig"))
@@ -45,7 +47,30 @@ def test_waits_until_this_generation_is_ready_and_returns_the_url(service, clust
     ]
     (stored,) = api.objects.values()
     assert stored["spec"] == service["spec"]
-    assert [method for method, _ in api.requests] == ["PATCH", "GET", "GET", "GET", "GET"]
+    assert [method for method, _ in api.requests] == [
+        "PATCH",
+        "GET",
+        "GET",
+        "GET",
+        "GET",
+        "GET",
+    ]  # last the Deployment
+
+
+def test_ready_while_pods_of_the_release_before_serve_does_not_count(service, cluster):
+    cluster(rolling=2)
+    said = []
+    assert apply_and_wait(service, poll_s=0.01, progress=said.append) == URL
+    assert said == [
+        "team-a/cv-digits: the controller has not looked at it yet",
+        "team-a/cv-digits: its Deployment is not updated yet",
+    ]
+
+
+def test_failed_load_that_the_release_before_left_behind_does_not_count(service, cluster):
+    left = status(("Ready", "False", "", ""), modelStatus={"transitionStatus": "BlockedByFailedLoad"})
+    cluster(left, left, READY)
+    assert apply_and_wait(service, poll_s=0.01) == URL
 
 
 def test_ready_of_the_generation_before_does_not_count(service, cluster):
@@ -76,7 +101,7 @@ def test_model_that_cannot_be_loaded_is_not_waited_for(service, cluster):
     )
     cluster(failed)
     with pytest.raises(ClusterError, match="failed: BlockedByFailedLoad: ModelLoadFailed no such key"):
-        apply_and_wait(service, timeout_s=60, poll_s=0.01)
+        apply_and_wait(service, timeout_s=60, poll_s=0.01, patience_s=0)
 
 
 @pytest.mark.parametrize(("code", "hint"), [(403, "may not do that"), (404, "is KServe installed"), (422, "refused: 422")])
@@ -97,7 +122,7 @@ def test_no_cluster_is_one_line(service, tmp_path, monkeypatch):
 def test_unknown_context_is_told(service, cluster):
     cluster()
     with pytest.raises(ClusterError, match="elsewhere"):
-        apply_and_wait(service, context="elsewhere")
+        apply_and_wait(service, kube=Kube("elsewhere"))
 
 
 def test_cluster_that_does_not_answer_is_one_line(service, cluster):

@@ -49,24 +49,20 @@ def test_release_that_pods_cannot_reach_is_refused(uri):
         service(release_uri=uri)
 
 
-def test_runtime_is_never_chosen_by_itself_and_is_the_one_services_name():
-    runtime = yaml.safe_load((REPOSITORY / "serving" / "servingruntime.yaml").read_text())
-    model = service()["spec"]["predictor"]["model"]
-    assert runtime["metadata"]["name"] == model["runtime"]
-    assert [f["autoSelect"] for f in runtime["spec"]["supportedModelFormats"]] == [False]
-    assert runtime["spec"]["supportedModelFormats"][0]["name"] == model["modelFormat"]["name"]
-    assert model["protocolVersion"] in runtime["spec"]["protocolVersions"]
-    assert model["securityContext"] == runtime["spec"]["containers"][0]["securityContext"]
+@pytest.mark.parametrize(("name", "namespace"), [("c" * 40, "n" * 6), ("c" * 6, "n" * 40)])
+def test_name_of_which_kserve_would_make_too_long_a_host_is_refused(name, namespace):
+    with pytest.raises(ConfigError, match="together at most 45 characters, got 46"):
+        service(name=name, namespace=namespace)
 
 
-def test_arguments_of_runtime_and_service_are_understood_by_the_server():
-    from slipway.server.main import arguments
-
-    runtime = yaml.safe_load((REPOSITORY / "serving" / "servingruntime.yaml").read_text())
-    args = [*runtime["spec"]["containers"][0]["args"], *service()["spec"]["predictor"]["model"]["args"]]
-    parsed = arguments([a.replace("{{.Name}}", "cv-digits") for a in args])
-    assert (parsed.host, parsed.port, parsed.model_version) == ("0.0.0.0", 8080, "7")
-    assert parsed.releases == ["cv-digits=/mnt/models"]
+def test_canary_serves_under_the_models_own_name():
+    canary = service(role="canary")
+    assert canary["metadata"]["name"] == "cv-digits-canary"
+    assert canary["metadata"]["labels"]["slipway.model"] == "cv-digits"
+    assert canary["metadata"]["labels"]["slipway.role"] == "canary"
+    assert canary["spec"]["predictor"]["model"]["startupProbe"]["httpGet"]["path"] == "/v2/models/cv-digits/ready"
+    with pytest.raises(ConfigError, match="must not end with -canary"):
+        service(name="cv-canary")
 
 
 if __name__ == "__main__":
