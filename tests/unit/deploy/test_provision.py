@@ -55,7 +55,8 @@ def test_the_command_says_in_one_line_what_is_wrong(tmp_path, capsys, monkeypatc
     config = {"current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}]}
     config |= {"clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:9"}}], "users": [{"name": "u", "user": {}}]}
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    read = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"  # from KUBECONFIG at import
+    monkeypatch.setattr(read, str(tmp_path / "kubeconfig"))
     assert provision.main([f"--plan={plan}", f"--root={tmp_path}"]) == 2
     assert "rootUser" in capsys.readouterr().err
     for name in ("rootUser", "rootPassword"):
