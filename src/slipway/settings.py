@@ -52,6 +52,8 @@ class Settings:
     route of ours."""
     gateway_domain: str
     """SLIPWAY_GATEWAY_DOMAIN: a model's host there is MODEL.NAMESPACE.DOMAIN. Default: none."""
+    gateway_timeout_s: int
+    """SLIPWAY_GATEWAY_TIMEOUT_S: of a request there, in seconds; 0 for gateways that know no timeouts. Default 60."""
     server_token: str
     """SLIPWAY_SERVER_TOKEN: the bearer token that requests to the model server must carry, and that ours do carry.
     Default: none is asked for, none is sent."""
@@ -69,17 +71,13 @@ class Settings:
 def load(env: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from `env` (the process environment by default).
 
-    Raises: ConfigError: SLIPWAY_THREADS is not a positive whole number.
+    Raises: ConfigError: one of them is no whole number in its range.
     """
-    from slipway.errors import ConfigError
-
     env = os.environ if env is None else env
     home = Path(env.get("SLIPWAY_HOME") or Path.home() / ".slipway").expanduser().absolute()
     launched = "TORCHELASTIC_RUN_ID" in env  # by torchrun; others set RANK too, and mean something else
     beside = int(env.get("LOCAL_WORLD_SIZE", 1)) if launched else 1
-    threads = env.get("SLIPWAY_THREADS") or str(max(1, len(os.sched_getaffinity(0)) // beside))
-    if not threads.isdigit() or int(threads) < 1:
-        raise ConfigError(f"SLIPWAY_THREADS: must be a whole number >= 1, got '{threads}'")
+    threads = _whole(env, "SLIPWAY_THREADS", max(1, len(os.sched_getaffinity(0)) // beside), least=1)
     return Settings(
         home=home,
         store=env.get("SLIPWAY_STORE") or str(home / "store"),
@@ -96,12 +94,22 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         serve_image=env.get("SLIPWAY_SERVE_IMAGE", ""),
         gateway=env.get("SLIPWAY_GATEWAY", ""),
         gateway_domain=env.get("SLIPWAY_GATEWAY_DOMAIN", ""),
+        gateway_timeout_s=_whole(env, "SLIPWAY_GATEWAY_TIMEOUT_S", 60, least=0),
         server_token=env.get("SLIPWAY_SERVER_TOKEN", ""),
-        threads=int(threads),
+        threads=threads,
         model_private_key=_path(env, "SLIPWAY_MODEL_PRIVATE_KEY"),
         model_public_key=_path(env, "SLIPWAY_MODEL_PUBLIC_KEY"),
         rank=int(env.get("RANK", 0)) if launched else 0,
     )
+
+
+def _whole(env: Mapping[str, str], name: str, default: int, *, least: int) -> int:
+    from slipway.errors import ConfigError
+
+    text = env.get(name) or str(default)
+    if not text.isdigit() or int(text) < least:
+        raise ConfigError(f"{name}: must be a whole number >= {least}, got '{text}'")
+    return int(text)
 
 
 def _path(env: Mapping[str, str], name: str) -> Path | None:

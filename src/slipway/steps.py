@@ -364,7 +364,7 @@ def deploy_model(*, release: str, dataset: Path, scores: Path, model_name: str, 
     from slipway.evaluation import scores as scores_
 
     settings = settings_.load()
-    gateway = parse_gateway(settings.gateway, settings.gateway_domain)
+    gateway = parse_gateway(settings.gateway, settings.gateway_domain, settings.gateway_timeout_s)
     path = fetch(release, settings.home / "cache")
     loaded = bundles.load(path, public_key=settings.model_public_key)
     name, digest = model_name or _model_name(loaded), files.read_manifest(path).digest

@@ -201,6 +201,7 @@ def test_nobody_may_do_more_than_this_in_the_cluster():
         }
         may[f"{subject['namespace']}/{subject['name']} in {namespace}"] = rules
     run = {("inferenceservices", verb, "any") for verb in ("get", "list", "watch", "create", "patch")}
+    run |= {("httproutes", verb, "any") for verb in ("get", "create", "patch")} | {("deployments", "get", "any")}
     run |= {("serviceaccounts", "get", "any"), ("pods", "get", "any"), ("configmaps", "get", "kfp-launcher")}
     run |= {
         ("secrets", "get", "slipway-store"),

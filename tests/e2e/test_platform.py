@@ -268,7 +268,7 @@ def test_mlflow_killed_and_the_store_away_take_no_answer_and_no_run_with_them(pl
 
 def test_an_upgrade_of_both_charts_loses_no_request(platform, served, rest):
     with load(rest, platform, "cv") as answers:
-        upgrade_models(platform, {**served, "networkPolicy": served.get("networkPolicy", {})})
+        upgrade_models(platform, served)
         script("install", "--overlay", os.environ.get("SLIPWAY_OVERLAY", "base"), "--values", str(platform.values),
                "--without", "kubeflow-pipelines")  # fmt: skip
     assert not lost(answers), lost(answers)[:3]

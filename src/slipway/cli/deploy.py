@@ -52,7 +52,7 @@ def command(
     from slipway.deploy.service import Sizes, deploy
 
     settings = settings_.load()
-    entry = parse_gateway(gateway or settings.gateway, domain or settings.gateway_domain)
+    entry = parse_gateway(gateway or settings.gateway, domain or settings.gateway_domain, settings.gateway_timeout_s)
     sizes = Sizes(min_replicas=min_replicas, max_replicas=max_replicas, cpu=cpu, memory=memory)
     if bool(models) == bool(file):
         raise ConfigError("deploy: name models, or a --file of them: one of both")

@@ -31,6 +31,7 @@ class Followed:
     min_replicas: int | None = None
     """See `Sizes`, as the fields after it."""
     max_replicas: int | None = None
+    scale_target: int | None = None
     cpu: str | None = None
     memory: str | None = None
 
@@ -42,7 +43,13 @@ class Followed:
     @property
     def sizes(self) -> Sizes:
         """How much its service gets."""
-        return Sizes(min_replicas=self.min_replicas, max_replicas=self.max_replicas, cpu=self.cpu, memory=self.memory)
+        return Sizes(
+            min_replicas=self.min_replicas,
+            max_replicas=self.max_replicas,
+            scale_target=self.scale_target,
+            cpu=self.cpu,
+            memory=self.memory,
+        )
 
 
 @dataclass(slots=True)

@@ -47,6 +47,7 @@ def inference_service(
     memory: str = "1Gi",
     min_replicas: int = 1,
     max_replicas: int = 3,
+    scale_target: int = 80,
 ) -> dict[str, Any]:
     """The object to apply.
 
@@ -62,6 +63,7 @@ def inference_service(
         image: the server's, by digest; empty means the runtime's own.
         cpu: request; there is no limit, since throttled inference misses its latency for nothing.
         memory: request and limit.
+        scale_target: percent of the CPU request at which another pod comes.
     Raises: ConfigError: a name Kubernetes or KServe would refuse, or a release that pods cannot reach.
     """
     check_names(name, namespace)
@@ -116,6 +118,8 @@ def inference_service(
             "predictor": {
                 "minReplicas": min_replicas,
                 "maxReplicas": max_replicas,
+                "scaleMetric": "cpu",
+                "scaleTarget": scale_target,
                 # a new pod first, then one of the old ones goes: no capacity is lost, and no request
                 "deploymentStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
                 "serviceAccountName": service_account,

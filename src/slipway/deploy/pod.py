@@ -14,7 +14,7 @@ REQUIRED_KEYS = ("SLIPWAY_STORE", "MLFLOW_TRACKING_URI")
 """Without them a pod would keep its work in its own file system and lose it: it does not start, then times out."""
 OPTIONAL_KEYS = (
     "AWS_ENDPOINT_URL", "AWS_REGION", "SLIPWAY_DATA", "SLIPWAY_SERVE_IMAGE", "SLIPWAY_GATEWAY", "SLIPWAY_GATEWAY_DOMAIN",
-    "HF_HOME", "HF_HUB_OFFLINE",
+    "SLIPWAY_GATEWAY_TIMEOUT_S", "HF_HOME", "HF_HUB_OFFLINE",
 )  # fmt: skip
 THREAD_VARIABLES = ("SLIPWAY_THREADS", "OMP_NUM_THREADS")
 """Both say the CPUs of a process: more threads than CPUs are throttled."""

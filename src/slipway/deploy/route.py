@@ -36,7 +36,7 @@ class Gateway:
             raise ConfigError(f"gateway domain '{self.domain}': must be a DNS name, such as models.example.com")
 
 
-def parse_gateway(gateway: str, domain: str) -> Gateway | None:
+def parse_gateway(gateway: str, domain: str, timeout_s: int = TIMEOUT_S) -> Gateway | None:
     """The gateway of the settings; None where none is set.
 
     Args:
@@ -51,7 +51,7 @@ def parse_gateway(gateway: str, domain: str) -> Gateway | None:
             f"gateway '{gateway}', domain '{domain}': a model's route needs both, NAMESPACE/NAME of a Gateway and a domain; "
             f"give --gateway and --domain, or SLIPWAY_GATEWAY and SLIPWAY_GATEWAY_DOMAIN"
         )
-    return Gateway(namespace=namespace, name=name, domain=domain)
+    return Gateway(namespace=namespace, name=name, domain=domain, timeout_s=timeout_s)
 
 
 def http_route(

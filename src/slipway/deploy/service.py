@@ -45,6 +45,8 @@ class Sizes:
     """Pods there are always, at least 1."""
     max_replicas: int | None = None
     """Pods that load may bring."""
+    scale_target: int | None = None
+    """Percent of the CPU request at which another pod comes, 1 to 100."""
     cpu: str | None = None
     """Request of a pod, such as 500m."""
     memory: str | None = None
@@ -71,6 +73,7 @@ def sizes_of(service: Mapping[str, Any]) -> Sizes:
     return Sizes(
         min_replicas=predictor.get("minReplicas"),
         max_replicas=predictor.get("maxReplicas"),
+        scale_target=predictor.get("scaleTarget"),
         cpu=requests.get("cpu"),
         memory=requests.get("memory"),
     )

@@ -1,9 +1,8 @@
 """What we write must be understood by KServe: every field of ours has a place in its own types."""
 
 import pytest
-import yaml
 
-from tests.helpers.servers import REPOSITORY
+from tests.helpers import helm
 from tests.unit.deploy.test_service_manifest import service
 
 pytestmark = pytest.mark.integration
@@ -18,15 +17,17 @@ class _Answer:
         self.data = json.dumps(value)
 
 
+def runtime():
+    return helm.pick(helm.template("slipway-models"), "ServingRuntime")
+
+
 @pytest.mark.parametrize(
-    ("value", "kind"),
-    [
-        (service(), "V1beta1InferenceService"),
-        (yaml.safe_load((REPOSITORY / "serving" / "servingruntime.yaml").read_text()), "V1alpha1ServingRuntime"),
-    ],
+    ("made", "kind"),
+    [(service, "V1beta1InferenceService"), (runtime, "V1alpha1ServingRuntime")],
     ids=["InferenceService", "ServingRuntime"],
 )
-def test_nothing_of_ours_is_lost_in_kserves_types(value, kind, monkeypatch):
+def test_nothing_of_ours_is_lost_in_kserves_types(made, kind, monkeypatch):
+    value = made()
     import kserve
     import kubernetes.client.models
     from kserve import ApiClient
