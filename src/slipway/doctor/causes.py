@@ -11,6 +11,10 @@ REFUSED: Advice = (
         r"failed quota: ([-\w.]+): must specify",
         r"ResourceQuota \1 wants requests and limits everywhere: add a LimitRange with defaults",
     ),
+    (
+        r"container \"storage-initializer\" must set",
+        "give ClusterStorageContainer default a securityContext of the restricted profile: make cluster-install does",
+    ),
     (r"violates PodSecurity \"(\w+)", r"set the fields that the message names: the namespace admits \1 pods only"),
     (r"serviceaccount \"?([-\w.]+)\"? not found", r"make ServiceAccount \1 (charts/slipway-platform does, per team)"),
     (r"failed calling webhook \"([-\w.]+)\"", r"the controller of webhook \1 does not answer: slipway doctor cluster"),

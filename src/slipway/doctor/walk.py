@@ -30,6 +30,8 @@ class Link(Generic[T]):
     check: Callable[[T], Finding]
     alone: bool = False
     """Whether the links after it can be looked at although it is broken."""
+    needed: bool = False
+    """Whether they cannot be looked at when this one could not."""
 
 
 def ok(said: str = "") -> Finding:
@@ -55,7 +57,7 @@ def follow(links: Sequence[Link[T]], subject: T) -> Iterator[tuple[str, Finding]
     cut = ""
     for link in links:
         finding = skipped(f"rests on: {cut}") if cut else _look(link, subject)
-        if finding.state == BROKEN and not link.alone:
+        if (finding.state == BROKEN and not link.alone) or (finding.state == SKIPPED and link.needed):
             cut = link.name
         yield link.name, finding
 
@@ -69,6 +71,8 @@ def _look(link: Link[T], subject: T) -> Finding:
         return broken(*_halves(exc))
     except SlipwayError as exc:
         return broken(*_halves(exc))
+    except Exception as exc:  # noqa: BLE001  # an object of a shape we did not expect: the other links still tell something
+        return broken(f"cannot be looked at: {type(exc).__name__}: {exc}", "a fault of slipway's own: please report it")
 
 
 def _halves(exc: SlipwayError) -> tuple[str, str]:
