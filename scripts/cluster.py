@@ -132,7 +132,7 @@ def _add(part: dict[str, Any]) -> None:
 def _sources(part: dict[str, Any]) -> list[tuple[str, str]]:
     """kubectl's option and the address, in order."""
     first = [("-k", part["first"])] if "first" in part else []
-    return [*first, ("-k", part["kustomize"]) if "kustomize" in part else ("-f", part["apply"])]
+    return [*first, ("-k", str(ROOT / part["kustomize"])) if "kustomize" in part else ("-f", part["apply"])]
 
 
 def _configure_kserve() -> None:

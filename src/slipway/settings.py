@@ -36,6 +36,8 @@ class Settings:
     """SLIPWAY_KFP_HOST: the KFP API server, such as http://localhost:8888. Default: none."""
     kfp_namespace: str
     """SLIPWAY_KFP_NAMESPACE: the namespace of runs in a multi-user KFP. Default: none."""
+    kfp_service_account: str
+    """SLIPWAY_KFP_SERVICE_ACCOUNT: account of the pods of runs, slipway-run in a team's namespace. Default: KFP's own."""
     gpu: str
     """SLIPWAY_GPU: GPUs of the training step on a cluster: a profile's name or a resource, such as nvidia.com/gpu=1.
     Default: none."""
@@ -87,6 +89,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         run_id=env.get("SLIPWAY_RUN_ID", ""),
         kfp_host=env.get("SLIPWAY_KFP_HOST", ""),
         kfp_namespace=env.get("SLIPWAY_KFP_NAMESPACE", ""),
+        kfp_service_account=env.get("SLIPWAY_KFP_SERVICE_ACCOUNT", ""),
         gpu=env.get("SLIPWAY_GPU", ""),
         gpu_profiles=_path(env, "SLIPWAY_GPU_PROFILES"),
         train_image=env.get("SLIPWAY_TRAIN_IMAGE", ""),

@@ -94,6 +94,7 @@ def train(
     run_id: str,
     options: Mapping[str, Any] | None = None,
     publish: str = "",
+    keep_state: bool = False,
     **fields: Any,
 ) -> dict[str, float]:
     """Train a model on a prepared data set and write its checkpoint; continues where a killed run stopped.
@@ -102,6 +103,7 @@ def train(
 
     Args:
         publish: s3:// URI where the checkpoint goes as well; empty means nowhere.
+        keep_state: leave what a killed training goes on from; `export_onnx` removes it once it has the checkpoint.
         fields: of `training.recipe.TrainConfig`, without `family`, which the data set knows.
         options: further fields, as KFP hands them on: whole numbers may have become floats.
     Returns: the best epoch's metrics; nothing where another process writes.
@@ -120,8 +122,9 @@ def train(
     asked = fields | further
     config = training_options.config(prepared.family, {"threads": settings.threads} | asked, where="options")
     run_training = partial(
-        train_, prepared, config, out, store=open_store(settings.store), cache=settings.home / "cache", publish=publish
-    )
+        train_, prepared, config, out, store=open_store(settings.store), cache=settings.home / "cache", publish=publish,
+        keep_state=keep_state,
+    )  # fmt: skip
     if settings.rank:
         run_training()
         return {}
@@ -159,10 +162,12 @@ def export_onnx(
     from slipway.data.dataset import Dataset
     from slipway.export.onnx import export
     from slipway.optimise.ladder import add_variants, wanted
+    from slipway.training.checkpoint import forget
 
     inputs = {"checkpoint": files.read_manifest(checkpoint).digest, "dataset": files.read_manifest(dataset).digest}
     names, settings = wanted(variants), settings_.load()
     with recorded("export_onnx", run_id, inputs, {"variants": ",".join(names)}) as record, scratch(settings) as folder:
+        forget(checkpoint, inputs["dataset"], open_store(settings.store))  # it has come through
         prepared, first = Dataset.load(dataset), folder / "bundle" if names else out
         export(checkpoint, prepared, first)
         if names:

@@ -1,5 +1,6 @@
 """kubectl as a person uses it, against the current kubeconfig: objects in and out, waits with deadlines, forwarded ports."""
 
+import base64
 import contextlib
 import json
 import re
@@ -39,6 +40,11 @@ def apply(*objects: Mapping[str, Any]) -> None:
 def get(namespace: str, *what: str) -> dict[str, Any]:
     """An object, or the list of a kind."""
     return json.loads(kubectl("-n", namespace, "get", *what, "-o", "json"))
+
+
+def secret(namespace: str, name: str) -> dict[str, str]:
+    """Keys and values of a Secret."""
+    return {key: base64.b64decode(value).decode() for key, value in get(namespace, "secret", name)["data"].items()}
 
 
 def wait(namespace: str, what: str, condition: str, deadline_s: int = DEADLINE_S) -> None:

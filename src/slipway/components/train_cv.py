@@ -18,7 +18,7 @@ def train_cv(
     from slipway import steps
 
     checkpoint.metadata.update(steps.train(
-        dataset=Path(prepared.path), out=Path(checkpoint.path), model_name=model_name, run_id=run_id,
+        dataset=Path(prepared.path), out=Path(checkpoint.path), model_name=model_name, run_id=run_id, keep_state=True,
         architecture=architecture, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
         weight_decay=weight_decay, label_smoothing=label_smoothing, augment=augment, precision=precision,
         device=device, deterministic=deterministic, seed=seed, width=width, options=options,

@@ -154,7 +154,7 @@ def _submit(
     with kfp_api.answering(settings), kfp_api.package(ir, platform) as path:
         run_ = client.run_pipeline(
             kfp_api.experiment(client, settings), name, pipeline_package_path=path, params=parameters,
-            pipeline_root=kfp_api.root(settings),
+            pipeline_root=kfp_api.root(settings), service_account=settings.kfp_service_account or None,
         )  # fmt: skip
     return str(run_.run_id)
 

@@ -54,6 +54,7 @@ def add(family: str, name: str, cron: str, parameters: dict[str, Any], *, settin
         made = client.create_recurring_run(
             kfp_api.experiment(client, settings), name, description=family, cron_expression=f"0 {cron}", max_concurrency=1,
             no_catchup=True, params=parameters, pipeline_package_path=path, pipeline_root=kfp_api.root(settings),
+            service_account=settings.kfp_service_account or None,
         )  # fmt: skip
     schedule = _read(made)
     for old in listing(settings, client=client):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from slipway.config import configured
 from slipway.errors import NotFoundError, StoreError
 from slipway.training.distributed import ALONE, Workers
 from slipway.training.history import EpochRecord
@@ -100,6 +102,20 @@ class Loaded:
 
     def _below(self, prefix: str) -> dict[str, Tensor]:
         return {name.removeprefix(prefix): tensor for name, tensor in self._tensors.items() if name.startswith(prefix)}
+
+
+def members(config: TrainConfig) -> list[TrainConfig]:
+    """What each network of a training is trained by: one, or those of an ensemble."""
+    plain = replace(config, ensemble="", tta="none")
+    return [replace(plain, architecture=name, seed=config.seed + i) for i, name in enumerate(config.members)]
+
+
+def forget(checkpoint: Path, dataset_digest: str, store: "Store") -> None:
+    """Remove the states that a checkpoint came of, kept by `train(keep_state=True)`; none is fine."""
+    model = json.loads((checkpoint / "model.json").read_text(encoding="utf-8"))
+    config = configured(TrainConfig, model["config"], where=f"{checkpoint}/model.json: config")
+    for member in members(config):
+        StoredState(store, run_key(member, dataset_digest, model.get("start", ""))).clear()
 
 
 def run_key(config: TrainConfig, dataset_digest: str, start_digest: str = "") -> str:

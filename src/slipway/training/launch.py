@@ -31,6 +31,7 @@ def launch(
     store: str,
     cache: str,
     publish: str,
+    keep_state: bool,
     on_epoch: Callable[[EpochRecord], None] | None,
 ) -> None:
     """Train with `config.workers` processes; returns when the checkpoint is at `out`.
@@ -38,13 +39,13 @@ def launch(
     Args:
         store: URI of the store that keeps the state; empty keeps none.
         cache: folder for fetched teachers; empty allows none.
-        publish: see `train.train`.
+        publish, keep_state: see `train.train`.
     Raises:
         ConfigError, DataError …: what the first worker that failed raised.
         StepFailedError: a worker was killed; the message names it and the signal. The same call goes on.
     """
     request: dict[str, Any] = {"dataset": str(dataset), "out": str(out), "store": store, "cache": cache, "publish": publish}
-    request["config"] = asdict(config)
+    request |= {"keep_state": keep_state, "config": asdict(config)}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "request.json"
         path.write_text(json.dumps(request), encoding="utf-8")
@@ -114,6 +115,7 @@ def work(request: Path) -> int:
             store=open_store(asked["store"]) if asked["store"] else None,
             cache=Path(asked["cache"]) if asked["cache"] else None,
             publish=asked["publish"],
+            keep_state=asked["keep_state"],
             on_epoch=lambda record: say(asdict(record)),
         )
     except StepFailedError as exc:  # of another worker's end, of which the launcher knows more

@@ -22,7 +22,7 @@ from slipway.preprocess import Preprocess
 from slipway.store import files
 from slipway.training import loop
 from slipway.training.batches import Batches
-from slipway.training.checkpoint import StoredState, run_key
+from slipway.training.checkpoint import StoredState, members, run_key
 from slipway.training.distributed import Workers
 from slipway.training.history import EpochRecord
 from slipway.training.recipe import TrainConfig
@@ -88,10 +88,10 @@ def train(
     trained = _Members()
     with torch_session(threads=config.threads, deterministic=config.deterministic):
         validation = task.batches("validation", config)
-        for i, architecture in enumerate(config.members):
+        for i, member in enumerate(members(config)):
+            architecture = member.architecture
             if len(config.members) > 1 and workers.rank == 0:
                 sys.stderr.write(f"ensemble: member {i + 1} of {len(config.members)}, {architecture}\n")
-            member = replace(config, architecture=architecture, ensemble="", tta="none", seed=config.seed + i)
             torch.manual_seed(member.seed)
             model, options = task.make(member)
             model = model.to(config.device)

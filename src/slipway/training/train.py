@@ -31,6 +31,7 @@ def train(
     store: "Store | None" = None,
     cache: Path | None = None,
     publish: str = "",
+    keep_state: bool = False,
     on_epoch: Observer | None = None,
 ) -> Path:
     """Train a model and write its checkpoint, complete or not at all.
@@ -42,6 +43,8 @@ def train(
         store: keeps the state after each epoch; the same call after a kill goes on from there, and ends with the
             weights of an uninterrupted run. None keeps nothing.
         publish: s3:// URI where the checkpoint goes as well, before the state is removed; empty means nowhere.
+        keep_state: leave the state in the store, for whoever takes the checkpoint on: `checkpoint.forget` removes it. Should
+            the checkpoint be lost on its way, the same call writes it again and trains nothing.
         cache: where a teacher from a store is fetched to; None allows local teachers only.
         on_epoch: called after every epoch trained by this call. The epochs of an ensemble's members are numbered on.
     Returns: `out`.
@@ -52,7 +55,7 @@ def train(
         StepFailedError: one of several workers was killed.
     """
     started = time.perf_counter()
-    write = partial(_write, out, dataset, publish=publish, started=started)
+    write = partial(_write, out, dataset, publish=publish, keep_state=keep_state, started=started)
     entry = architectures.find(config.resolved_architecture, family=config.family)
     if dataset.family != config.family:
         raise DataError(
@@ -73,7 +76,10 @@ def train(
         from slipway.training.launch import launch
 
         uri = store.uri if store else ""
-        launch(dataset.path, config, out, store=uri, cache=str(cache or ""), publish=publish, on_epoch=on_epoch)
+        launch(
+            dataset.path, config, out, store=uri, cache=str(cache or ""), publish=publish, keep_state=keep_state,
+            on_epoch=on_epoch,
+        )  # fmt: skip
         return out
     with joined(pick_device(config.device)) as workers, networks.observed(config, on_epoch, workers) as observer:
         trained = networks.train(dataset, config, store, cache, observer, workers)
@@ -82,13 +88,14 @@ def train(
     return out
 
 
-def _write(out: Path, dataset: Dataset, trained: result.Trained, *, publish: str, started: float) -> None:
+def _write(out: Path, dataset: Dataset, trained: result.Trained, *, publish: str, keep_state: bool, started: float) -> None:
     with files.atomic_dir(out) as scratch:
         result.write(scratch, dataset, trained, time.perf_counter() - started)
     if publish:
         store, key = locate(publish)
         store.put_dir(out, key)
-    trained.clear()
+    if not keep_state:
+        trained.clear()
 
 
 def _tfidf(dataset: Dataset, config: TrainConfig, cache: Path | None, on_epoch: Observer | None) -> result.Trained:

@@ -72,13 +72,14 @@ def test_a_run_whose_record_is_elsewhere_says_where_to_look(settings, words, tmp
 def test_what_is_submitted_passes_kfps_own_models(settings, stub, family):
     """The stub refuses unknown fields and wrong types; without its config map the run starts no step."""
     stub.config_maps.clear()
-    gpus = replace(settings, gpu="nvidia.com/gpu=2", store="s3://slipway/teams/a")
+    gpus = replace(settings, gpu="nvidia.com/gpu=2", store="s3://slipway/teams/a", kfp_service_account="slipway-run")
     parameters = resolve(family, preset="quick", values={})
     with pytest.raises(ClusterError, match="still RUNNING after 0 s, terminated"):
         cluster.run(family, parameters, settings=gpus, progress=Told(), poll_s=0.01, deadline_s=0)
     (run,) = stub.runs.values()
     assert run.state == "FAILED", "terminated, since nobody else would end it"
     assert run.body["runtime_config"]["pipeline_root"] == "s3://slipway/teams/a/kfp"
+    assert run.body["service_account"] == "slipway-run"
     executors = run.body["pipeline_spec"]["pipeline_spec"]["deploymentSpec"]["executors"]
     assert {e["container"]["image"] for e in executors.values()} == {IMAGE}
     gpus = {label for label, e in executors.items() if "accelerator" in e["container"]["resources"]}

@@ -54,6 +54,25 @@ def test_a_killed_run_goes_on_and_ends_with_the_bits_of_an_uninterrupted_one(nam
     assert not store.keys("checkpoints")
 
 
+@pytest.mark.parametrize("changes", [{}, {"workers": 2}, {"ensemble": "custom_cnn"}])
+def test_a_checkpoint_that_is_lost_on_its_way_is_written_again_without_training(changes, tmp_path):
+    """As where a pod's outputs cannot be uploaded: the next attempt has the state, until somebody has the checkpoint."""
+    from slipway.training.checkpoint import forget
+
+    dataset = datasets.images(tmp_path / "data")
+    settings = config("custom_cnn", tmp_path, **changes)
+    store = open_store(str(tmp_path / "store"))
+    first = train(dataset, settings, tmp_path / "lost", store=store, keep_state=True)
+    trained = []
+    again = train(dataset, settings, tmp_path / "out", store=store, keep_state=True, on_epoch=trained.append)
+    assert trained == []
+    digest = files.read_manifest(dataset.path).digest
+    assert files.read_manifest(again).digest == files.read_manifest(first).digest
+    assert store.keys("checkpoints")
+    forget(again, digest, store)
+    assert not store.keys("checkpoints")
+
+
 def test_another_configuration_does_not_go_on_from_it(tmp_path):
     from slipway.training.checkpoint import run_key
 

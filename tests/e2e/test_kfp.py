@@ -1,0 +1,240 @@
+"""Pipelines on the Kubeflow Pipelines of the current cluster: its own API, pods, store and MLflow.
+
+KFP's namespace must be a team of the platform (README, "On Kubeflow Pipelines"). SLIPWAY_KFP_HOST names another API than the
+Service ml-pipeline; SLIPWAY_TRAIN_IMAGE another image than that of manifests/images.lock.yaml.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from slipway import settings as settings_
+from slipway.runs import record
+from slipway.store.uri import Store, open_store
+from tests.e2e.conftest import MODELS, ROOT
+from tests.helpers.command import slipway
+from tests.helpers.kubectl import forwarded, get, kubectl, secret
+from tests.helpers.servers import wait_until
+
+pytestmark = pytest.mark.e2e
+NAMESPACE = os.environ.get("SLIPWAY_KFP_NAMESPACE") or "kubeflow"
+STEPS = ["prepare_data", "train", "export_onnx", "evaluate", "gate", "register_model", "deploy_model"]
+THREADS = "2"
+"""What `pipelines.resources` gives the steps whose bits depend on it."""
+DIGESTS = {"prepare_data": "dataset", "train": "checkpoint", "export_onnx": "bundle"}
+"""Step -> its output that a seed determines."""
+SCHEDULED_S = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Kfp:
+    """KFP, as a person at a laptop reaches it."""
+
+    api: httpx.Client
+    store: Store
+
+
+@pytest.fixture(scope="module")
+def kfp(cluster) -> Iterator[Kfp]:
+    """KFP's API and the team's store, the environment set for `slipway` commands."""
+    service = kubectl("-n", NAMESPACE, "get", "service", "ml-pipeline", "--ignore-not-found", "-o", "name")
+    if not service and not os.environ.get("SLIPWAY_KFP_HOST"):
+        pytest.skip(f"no KFP API: SLIPWAY_KFP_HOST is not set, and {NAMESPACE} has no Service ml-pipeline")
+    if not kubectl("-n", NAMESPACE, "get", "configmap", "slipway-run", "--ignore-not-found", "-o", "name"):
+        pytest.skip(f"no team in KFP's namespace: give the platform chart teams.{NAMESPACE}")
+    told = get(NAMESPACE, "configmap", "slipway-run")["data"]
+    keys = secret(NAMESPACE, "slipway-store")
+    minio = httpx.URL(told["AWS_ENDPOINT_URL"])
+    tracking = httpx.URL(told["MLFLOW_TRACKING_URI"])
+    with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+
+        def reached(url: httpx.URL) -> str:
+            name, space = url.host.split(".")[:2]
+            return f"http://{stack.enter_context(forwarded(space, f'service/{name}', url.port))}"
+
+        host = os.environ.get("SLIPWAY_KFP_HOST") or f"http://{stack.enter_context(forwarded(NAMESPACE, service, 8888))}"
+        environment = {
+            "SLIPWAY_KFP_HOST": host,
+            "SLIPWAY_STORE": told["SLIPWAY_STORE"],
+            "AWS_ENDPOINT_URL": reached(minio),
+            "MLFLOW_TRACKING_URI": reached(tracking),
+            "SLIPWAY_THREADS": THREADS,
+            **keys,
+        }
+        if not os.environ.get("SLIPWAY_TRAIN_IMAGE"):
+            environment["SLIPWAY_IMAGES"] = str(ROOT / "manifests/images.lock.yaml")
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        store = open_store(told["SLIPWAY_STORE"])
+        with httpx.Client(base_url=host, timeout=30, trust_env=False) as api:
+            yield Kfp(api, store)
+
+
+def run(tmp_path, *arguments: str, code: int = 0) -> tuple[dict, str]:
+    """`slipway run ARGUMENTS --on kfp`: its outcome as JSON (empty when there is none), and what it said."""
+
+    done = slipway("run", *arguments, "--on", "kfp", "--json", cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    return (json.loads(done.stdout) if done.stdout.strip() else {}), done.stderr
+
+
+def submitted(said: str) -> str:
+    """KFP's id of the run, from what `slipway run` said."""
+    return said.partition("#/runs/details/")[2].split()[0]
+
+
+def nodes(kfp: Kfp, run_id: str) -> dict[str, str]:
+    """Task -> how it ended."""
+    details = kfp.api.get(f"/apis/v2beta1/runs/{run_id}").raise_for_status().json()["run_details"]["task_details"]
+    return {task["display_name"]: task["state"] for task in details}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def passed(kfp, request, tmp_path_factory):
+    """Family and outcome of a quick run that the gate lets through."""
+    outcome, _ = run(tmp_path_factory.mktemp(request.param), request.param, "--preset", "quick")
+    return request.param, outcome
+
+
+def test_a_family_goes_from_raw_data_to_a_release(kfp, passed):
+    family, outcome = passed
+    assert (outcome["verdict"], outcome["model"]) == ("pass", MODELS[family])
+    steps = record.read(kfp.store, outcome["run"])
+    assert list(steps) == STEPS
+    assert {step["status"] for step in steps.values()} == {"succeeded"}
+    assert kfp.store.exists(f"models/{outcome['model']}/{outcome['digest']}")
+
+
+def test_the_gates_branch_is_in_the_graph(kfp, passed):
+    states = nodes(kfp, passed[1]["run"])
+    assert states["register-model"] == "SUCCEEDED"
+    assert states.get("refuse") in (None, "SKIPPED")
+    assert any(state == "SKIPPED" for name, state in states.items() if name.startswith("condition"))
+
+
+def test_artifacts_and_logs_are_in_the_teams_store(kfp, passed):
+    family, outcome = passed
+    below = f"kfp/slipway-{family}/{outcome['run']}"
+    held = kfp.store.keys(below)
+    for task, name in {
+        "evaluate": "confusion",
+        "gate": "report",
+        "export-onnx": "bundle/",
+        f"train-{family}": "executor-logs",
+    }.items():
+        assert [k for k in held if k.startswith(f"{below}/{task}/") and f"/{name}" in k], (task, name, held)
+
+
+def test_metrics_and_confusion_matrix_are_filled(kfp, passed):
+    """KFP has them of what the launcher told it; the step's own output file says the same."""
+
+    family, outcome = passed
+    below = f"kfp/slipway-{family}/{outcome['run']}/evaluate"
+    (told,) = [k for k in kfp.store.keys(below) if k.endswith("executor_output.json")] or [""]
+    if not told:
+        pytest.skip("this KFP keeps no executor_output.json in the store")
+    artifacts = json.loads(kfp.store.get_bytes(told))["artifacts"]
+    assert artifacts["metrics"]["artifacts"][0]["metadata"]["accuracy"] > 0
+    assert artifacts["confusion"]["artifacts"][0]["metadata"]["confusionMatrix"]
+
+
+def test_the_run_is_in_mlflow_with_its_numbers(kfp, passed):
+    from mlflow import MlflowClient
+
+    _, outcome = passed
+    client = MlflowClient(tracking_uri=settings_.load().tracking_uri)
+    experiment = client.get_experiment_by_name("slipway")
+    found = client.search_runs([experiment.experiment_id], f"tags.`slipway.run_id` = '{outcome['run']}'")
+    metrics = {name for entry in found for name in entry.data.metrics}
+    assert {"test_accuracy", "val_accuracy"} <= metrics
+    assert "FAILED" not in {entry.info.status for entry in found}
+    assert "RUNNING" not in {entry.info.status for entry in found}
+
+
+def test_the_pods_comply_with_restricted_pod_security(kfp, passed):
+    label = "pod-security.kubernetes.io/enforce=restricted"
+    pods = get(NAMESPACE, "pods", "-l", f"pipeline/runid={passed[1]['run']}")["items"]
+    assert pods, "the run's pods are kept for a while"
+    command = ("label", "--dry-run=server", "--overwrite", "namespace", NAMESPACE, label)
+
+    warned = subprocess.run(["kubectl", *command], capture_output=True, text=True, timeout=60).stderr
+    assert not [pod["metadata"]["name"] for pod in pods if pod["metadata"]["name"] in warned]
+    for pod in pods:
+        assert pod["spec"]["activeDeadlineSeconds"] > 0 or "executor" not in pod["metadata"]["name"]
+
+
+def test_a_seed_gives_the_same_bits_as_on_a_laptop(kfp, passed, tmp_path, monkeypatch):
+    """On one make of processor: digests of data, checkpoint and bundle are those of the local runner."""
+
+    family, outcome = passed
+    here = tmp_path / "home"
+    for name in ("SLIPWAY_STORE", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SLIPWAY_HOME", str(here))
+    done = slipway("run", family, "--preset", "quick", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    local = record.read(open_store(str(here / "store")), json.loads(done.stdout)["run"])
+    remote = record.read(kfp.store, outcome["run"])
+    for step, output in DIGESTS.items():
+        assert local[step]["outputs"][output] == remote[step]["outputs"][output], step
+
+
+def test_a_refused_model_ends_as_refused(kfp, tmp_path):
+    outcome, said = run(tmp_path, "nlp", "--preset", "quick", "--set", "min_accuracy=0.999", "--name", "e2e-refused", code=3)
+    assert outcome["verdict"] == "fail"
+    states = nodes(kfp, submitted(said))
+    assert states["refuse"] == "FAILED"
+    assert "register-model" not in states or states["register-model"] == "SKIPPED"
+
+
+def test_a_step_that_fails_is_tried_again_and_says_why(kfp, tmp_path):
+    """Its reason comes to whoever waits, and to `slipway show`, without kubectl."""
+    _, said = run(tmp_path, "nlp", "--preset", "quick", "--data", "s3://no-such-bucket/raw/none", code=1)
+    assert "no-such-bucket" in said.splitlines()[-1]
+    shown = slipway("show", submitted(said), cwd=tmp_path)
+    assert "prepare_data: failed" in shown.stdout
+    assert "no-such-bucket" in shown.stdout
+    (step,) = record.read(kfp.store, submitted(said)).values()
+    assert step["attempt"] == 3, "the table gives it two retries"
+
+
+def test_an_image_that_is_not_there_is_told_while_it_is_waited_for(kfp, tmp_path, monkeypatch):
+    from slipway.errors import ClusterError
+    from slipway.runs import cluster
+    from slipway.runs.parameters import resolve
+    from tests.helpers.progress import Told
+
+    monkeypatch.setenv("SLIPWAY_TRAIN_IMAGE", "registry.invalid/slipway-train:9.9.9")
+    monkeypatch.setattr(cluster, "WAITING_S", 1.0)
+    told = Told()
+    with pytest.raises(ClusterError, match="terminated"):
+        cluster.run("nlp", resolve("nlp", preset="quick", values={}), settings=settings_.load(), progress=told, deadline_s=120)
+    assert any("prepare_data waits" in line and "mage" in line for line in told.lines), told.lines
+
+
+def test_a_schedule_starts_runs_until_it_is_removed(kfp, tmp_path):
+    name = f"e2e-{secrets.token_hex(3)}"
+    arguments = ("nlp", "--cron", "* * * * *", "--name", name, "--set", "min_accuracy=0.999")
+    made = slipway("schedule", *arguments, cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+
+    def started() -> list[dict]:
+        runs = kfp.api.get("/apis/v2beta1/runs", params={"page_size": 100, "sort_by": "created_at desc"}).json().get("runs", [])
+        return [r for r in runs if r["display_name"].startswith(name)]
+
+    try:
+        assert name in slipway("schedule", cwd=tmp_path).stdout
+        wait_until(started, "the schedule to start a run", SCHEDULED_S)
+    finally:
+        removed = slipway("schedule", "--remove", name, cwd=tmp_path)
+        for r in started():
+            kfp.api.post(f"/apis/v2beta1/runs/{r['run_id']}:terminate")
+    assert removed.returncode == 0, removed.stderr
+    assert name not in slipway("schedule", cwd=tmp_path).stdout
