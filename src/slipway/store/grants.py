@@ -38,7 +38,8 @@ def policy(grant: Grant, bucket: str) -> dict[str, Any]:
     return {
         "Version": "2012-10-17",
         "Statement": [
-            {"Effect": "Allow", "Action": ["s3:GetBucketLocation"], "Resource": [arn]},
+            # KServe's storage initializer asks whether the bucket is there before it reads; MinIO has an action for just that
+            {"Effect": "Allow", "Action": ["s3:GetBucketLocation", "s3:HeadBucket"], "Resource": [arn]},
             {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": [arn], "Condition": below},
             {
                 "Effect": "Allow",

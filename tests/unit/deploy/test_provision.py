@@ -39,7 +39,7 @@ def test_a_wrong_plan_is_refused_before_anything_is_done(tmp_path, plan, said):
 def test_a_policy_covers_the_prefix_and_nothing_beside_it():
     reader = policy(Grant(user="u", prefix="teams/a/models/cv", write=False), "b")
     location, listing, objects = reader["Statement"]
-    assert location["Action"] == ["s3:GetBucketLocation"]
+    assert location["Action"] == ["s3:GetBucketLocation", "s3:HeadBucket"]
     assert listing["Condition"] == {"StringLike": {"s3:prefix": ["teams/a/models/cv", "teams/a/models/cv/*"]}}
     assert objects == {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": ["arn:aws:s3:::b/teams/a/models/cv/*"]}
 
