@@ -170,8 +170,10 @@ def _chart(release: str, chart: Path, namespace: str, values: list[Path]) -> Non
 
 
 def _teams() -> list[str]:
-    listed = _kubectl("get", "namespaces", "-l", "slipway.team", "-o", "jsonpath={.items[*].metadata.name}")
-    return listed.split()
+    """Namespaces that the platform's chart made."""
+    listed = json.loads(_kubectl("get", "namespaces", "-l", "slipway.team", "-o", "json"))["items"]
+    release = {"meta.helm.sh/release-name": PLATFORM, "meta.helm.sh/release-namespace": NAMESPACE}
+    return [item["metadata"]["name"] for item in listed if release.items() <= item["metadata"].get("annotations", {}).items()]
 
 
 def _added() -> set[str]:

@@ -85,8 +85,9 @@ def champions(platform) -> dict[str, dict]:
 def served(platform, champions):
     """The three champions as InferenceServices, brought up by the chart's follower."""
     values = {
-        "follow": [{"name": name} for name in MODELS.values()],
+        "follow": [{"name": name, "cpu": "20m", "memory": "512Mi"} for name in MODELS.values()],
         "gateway": {"namespace": GATEWAY[0], "name": GATEWAY[1], "domain": DOMAIN},
+        "follower": {"intervalSeconds": 5},
     }
     upgrade_models(platform, values)
     for name in MODELS.values():
