@@ -24,7 +24,7 @@ PYTEST := $(PY) -m pytest $(PYTEST_ARGS)
 # a worker a core, one thread each; what a file's tests share is made once
 PARALLEL := OMP_NUM_THREADS=1 SLIPWAY_THREADS=1 $(PYTEST) -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: help setup setup-dev pipeline-run train serve mlflow-ui compile check fmt lock minio test test-e2e test-all bench bench-serving bench-training helm charts-check charts-readme wheel clean images images-load images-push images-list kind-up minikube-up cluster-install cluster-remove
+.PHONY: help setup setup-dev pipeline-run train serve mlflow-ui compile monitoring promtool check fmt lock minio test test-e2e test-all bench bench-serving bench-training helm charts-check charts-readme wheel clean images images-load images-push images-list kind-up minikube-up cluster-install cluster-remove
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,12 +50,19 @@ mlflow-ui: setup ## MLflow's pages on http://127.0.0.1:5000
 compile: setup ## Write the compiled pipelines (src/slipway/pipelines/compiled) anew
 	@$(PY) -m slipway.pipelines.compile
 
+monitoring: setup ## Write the platform chart's rules and dashboards anew, from src/slipway/monitor/slo.yaml
+	@$(PY) -m slipway.monitor.render
+
+promtool: ## Unpack Prometheus' promtool from Debian's package, for the tests of the rules, once, into .cache/bin
+	@tests/helpers/unpack_promtool.sh .cache/bin
+
 check: setup-dev ## Lint, types, import contracts; changes no file
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
 	@$(PY) -m slipway.pipelines.compile --check
+	@$(PY) -m slipway.monitor.render --check
 
 fmt: setup-dev ## Format and mend what can be mended
 	@$(PY) -m ruff check --fix .
@@ -76,6 +83,7 @@ test-e2e: setup-dev ## On the current kubeconfig's cluster: install, train, serv
 test-all: setup-dev ## All of it: kill matrix, all families, S3 (where Go is), and the real data under SLIPWAY_DATA
 	@if command -v go >/dev/null; then $(MAKE) --no-print-directory minio; else echo "no Go here: the S3 tests will be skipped"; fi
 	@if ! command -v helm >/dev/null && command -v go >/dev/null; then $(MAKE) --no-print-directory helm; fi
+	@if command -v apt-get >/dev/null; then $(MAKE) --no-print-directory promtool; else echo "no apt-get here: without promtool the tests of rules will be skipped"; fi
 	@$(PARALLEL) -m 'not e2e and not gpu and not bench'
 
 helm: ## Build Helm from its Go module, once, into .cache/bin

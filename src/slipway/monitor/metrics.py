@@ -15,6 +15,10 @@ PHASES = ("parse", "queue", "preprocess", "model", "explain", "postprocess")
 """parse: JSON to items · queue: waiting for a worker thread · preprocess: decode and resize, or tokenise · model: the
 graph · explain: both, where reasons are asked for · postprocess: answer to JSON. They add up to the request's duration,
 less what HTTP takes."""
+PROTOCOLS = ("rest_v2", "grpc_v2", "rest_v1", "rest_plain")
+"""Values of the `protocol` label; rest_plain: the routes for people."""
+FAILURES = (500, 503, 504)
+"""Statuses that count against the objective of errors."""
 UNKNOWN = "unknown"
 """Value of the `model` label for requests to models that are not served: a client must not be able to add series."""
 
@@ -90,8 +94,13 @@ class Metrics:
         }
 
     def observe_ready(self, model: "Ready") -> None:
-        """A model that answers from now on."""
+        """A model that answers from now on. It has failed nobody yet, and says so: Prometheus sees no increase in a series
+        that begins above 0, and would miss the first failures.
+        """
         self.model_info.labels(*_info(model)).set(1)
+        for protocol in PROTOCOLS:
+            for status in FAILURES:
+                self.requests.labels(model.name, model.version, protocol, str(status))
 
     def observe_gone(self, model: "Ready") -> None:
         """A model that answers no more."""

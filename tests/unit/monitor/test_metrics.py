@@ -56,6 +56,13 @@ def test_requests_phases_batches_and_answers_are_observed(client):
     assert 0 < parts <= sum(of(found, "inference_request_duration_seconds_sum"))
 
 
+def test_failures_are_counted_from_0_so_that_the_first_one_is_an_increase(client):
+    found = samples(client)
+    assert {*of(found, "inference_requests_total", model="shapes", version="3")} == {0}
+    for status in ("500", "503", "504"):
+        assert of(found, "inference_requests_total", model="shapes", protocol="grpc_v2", status=status) == [0]
+
+
 def test_histograms_of_kserve_are_observed_under_their_own_names(client):
     body = {"inputs": [{"name": "image", "shape": [1, 32, 32, 3], "datatype": "UINT8", "data": [7] * 3072}]}
     client.post("/v2/models/shapes/infer", content=json.dumps(body).encode())
