@@ -17,6 +17,7 @@ from slipway.store import files
 from slipway.store.s3 import S3Store
 from tests.e2e.conftest import RESTRICTED, ROOT
 from tests.helpers.bundles import make_bundle, make_release
+from tests.helpers.helm import pick, template
 from tests.helpers.kfp_stub import KfpStub, Run
 from tests.helpers.kube_objects import encoded, obj, s3_secret
 from tests.helpers.kubectl import apply, forwarded, get, kubectl, wait
@@ -182,8 +183,7 @@ class Team:
 @pytest.fixture
 def team(namespace, shelf, capsys) -> Team:
     """See Team; the test breaks one thing of it."""
-    runtime = yaml.safe_load((ROOT / "serving/servingruntime.yaml").read_text(encoding="utf-8"))
-    runtime["metadata"]["namespace"] = namespace
+    runtime = pick(template("slipway-models", namespace=namespace, release="models"), "ServingRuntime")
     endpoint = shelf.url.partition("://")[2]
     apply(
         s3_secret("slipway-models", endpoint, keys=KEYS) | {"metadata": {

@@ -25,18 +25,20 @@ RUN, SERVE, ISVC, ROUTE = (
 RESULTS, RIGHTS = "argoproj.io/workflowtaskresults", "rbac.authorization.k8s.io"
 
 ALLOWED: dict[tuple[str, str], dict[str, set[str]]] = {
-    # pipelines and training: they deploy what they made; KFP's driver and launcher read where artifacts go
+    # pipelines and training: they deploy what they made, any model of the team's, and delete none; KFP's driver and launcher
+    # read where artifacts go
     ("team", RUN): {"team": {
-        f"get {ISVC}/{MODEL}", f"list {ISVC}", f"create {ISVC}/{MODEL}", f"patch {ISVC}/{MODEL}",
-        f"get {ISVC}/{OTHER}", f"create {ISVC}/{OTHER}", f"patch {ISVC}/{OTHER}",
-        f"get serviceaccounts/slipway-model-{MODEL}", f"get serviceaccounts/{SERVE}",
-        f"create {RESULTS}", f"patch {RESULTS}", "get configmaps/kfp-launcher", "get secrets/slipway-store", "get pods",
+        f"{verb} {ISVC}/{name}" for verb in ("get", "create", "patch") for name in (MODEL, f"{MODEL}-canary", OTHER)
+    } | {f"{verb} {ROUTE}/{MODEL}" for verb in ("get", "create", "patch")} | {
+        f"list {ISVC}", f"get apps/deployments/{MODEL}-predictor", "get configmaps/kfp-launcher", "get secrets/slipway-store",
+        f"get serviceaccounts/slipway-model-{MODEL}", f"get serviceaccounts/{RUN}", f"get serviceaccounts/{SERVE}", "get pods",
+        f"create {RESULTS}", f"patch {RESULTS}",
     }},
     # servers: KServe takes their Secret, they themselves ask the cluster for nothing
     ("team", SERVE): {},
     ("team", f"slipway-model-{MODEL}"): {},
     # keeps one model at its alias: its service, its canary, their route; it deletes nothing but the canary
-    ("team", "models-slipway-models-follower"): {"team": {
+    ("team", "models-follower"): {"team": {
         f"get {ISVC}/{MODEL}", f"create {ISVC}/{MODEL}", f"patch {ISVC}/{MODEL}",
         f"get {ISVC}/{MODEL}-canary", f"create {ISVC}/{MODEL}-canary", f"patch {ISVC}/{MODEL}-canary",
         f"delete {ISVC}/{MODEL}-canary",

@@ -13,7 +13,7 @@ REFUSED: Advice = (
     ),
     (
         r"container \"storage-initializer\" must set",
-        "give ClusterStorageContainer default a securityContext of the restricted profile: make cluster-install does",
+        "give ClusterStorageContainer default a securityContext: slipway doctor cluster has the command",
     ),
     (r"violates PodSecurity \"(\w+)", r"set the fields that the message names: the namespace admits \1 pods only"),
     (r"serviceaccount \"?([-\w.]+)\"? not found", r"make ServiceAccount \1 (charts/slipway-platform does, per team)"),
