@@ -31,8 +31,9 @@ ALLOWED: dict[tuple[str, str], dict[str, set[str]]] = {
         f"{verb} {ISVC}/{name}" for verb in ("get", "create", "patch") for name in (MODEL, f"{MODEL}-canary", OTHER)
     } | {f"{verb} {ROUTE}/{MODEL}" for verb in ("get", "create", "patch")} | {
         f"list {ISVC}", f"get apps/deployments/{MODEL}-predictor", "get configmaps/kfp-launcher", "get secrets/slipway-store",
-        f"get serviceaccounts/slipway-model-{MODEL}", f"get serviceaccounts/{RUN}", f"get serviceaccounts/{SERVE}", "get pods",
-        f"create {RESULTS}", f"patch {RESULTS}",
+        f"get serviceaccounts/slipway-model-{MODEL}", f"get serviceaccounts/{RUN}", f"get serviceaccounts/{SERVE}",
+        "get serviceaccounts/slipway-mlflow",  # rights to any name of the namespace, also one that is not there
+        f"create {RESULTS}", f"patch {RESULTS}", "get pods",
     }},
     # servers: KServe takes their Secret, they themselves ask the cluster for nothing
     ("team", SERVE): {},
