@@ -250,6 +250,11 @@ def test_the_release_is_not_there(team):
     team.finds("release in the store", "nothing is there", "register the release again")
 
 
+def test_a_download_that_fails(team):
+    team.serve(storageUri="https://nothing.invalid/model.zip")
+    team.finds("download", "init container storage-initializer: exit code 1", "cannot be reached from the pod")
+
+
 def test_an_image_that_is_not_there(team):
     team.serve(image="registry.invalid/slipway-serve:none")
     team.finds("image", "registry.invalid/slipway-serve:none", "imagePullSecrets")
@@ -341,6 +346,24 @@ def test_mlflow_that_is_down_and_one_that_refuses_the_name_of_its_service(team):
     wait(team.namespace, "pod/mlflow", "condition=Ready")
     host = f"mlflow.{team.namespace}.svc:5000"
     team.finds("MLflow", f"refuses the host '{host}'", f"add {host} to mlflow.allowedHosts", "cluster")
+
+
+def test_rules_that_prometheus_has_not_loaded(team):
+    if "monitoring.coreos.com/v1" not in kubectl("api-versions").split():
+        pytest.skip("no Prometheus operator in this cluster")
+    groups = [{"name": f"doctor-{team.namespace}", "rules": [{"record": "doctor:up", "expr": "up =="}]}]
+    rule = obj("PrometheusRule", "ours", api="monitoring.coreos.com/v1", namespace=team.namespace,
+               meta={"labels": {"app.kubernetes.io/part-of": "slipway"}}, spec={"groups": groups})  # fmt: skip
+    apply(rule)
+    team.finds("Prometheus rules", f"has not loaded doctor-{team.namespace}", "does its ruleSelector want a label", "cluster")
+    groups[0]["rules"][0]["expr"] = "up == 1"
+    apply(rule)
+
+    def loaded() -> bool:
+        team.walk("cluster")
+        return team.seen["Prometheus rules"]["state"] == "ok"
+
+    wait_until(loaded, "Prometheus to load the rule", FOUND_S)
 
 
 @pytest.mark.parametrize(
