@@ -17,6 +17,7 @@ from slipway.store import files
 from slipway.store.s3 import S3Store
 from tests.e2e.conftest import RESTRICTED, ROOT
 from tests.helpers.bundles import make_bundle, make_release
+from tests.helpers.helm import pick, template
 from tests.helpers.kfp_stub import KfpStub, Run
 from tests.helpers.kube_objects import encoded, obj, s3_secret
 from tests.helpers.kubectl import apply, forwarded, get, kubectl, wait
@@ -182,8 +183,7 @@ class Team:
 @pytest.fixture
 def team(namespace, shelf, capsys) -> Team:
     """See Team; the test breaks one thing of it."""
-    runtime = yaml.safe_load((ROOT / "serving/servingruntime.yaml").read_text(encoding="utf-8"))
-    runtime["metadata"]["namespace"] = namespace
+    runtime = pick(template("slipway-models", namespace=namespace, release="models"), "ServingRuntime")
     endpoint = shelf.url.partition("://")[2]
     apply(
         s3_secret("slipway-models", endpoint, keys=KEYS) | {"metadata": {
@@ -248,6 +248,11 @@ def test_fields_and_keys_of_the_secret(team):
 def test_the_release_is_not_there(team):
     team.serve(release="absent")
     team.finds("release in the store", "nothing is there", "register the release again")
+
+
+def test_a_download_that_fails(team):
+    team.serve(storageUri="https://nothing.invalid/model.zip")
+    team.finds("download", "init container storage-initializer: exit code 1", "cannot be reached from the pod")
 
 
 def test_an_image_that_is_not_there(team):
@@ -341,6 +346,24 @@ def test_mlflow_that_is_down_and_one_that_refuses_the_name_of_its_service(team):
     wait(team.namespace, "pod/mlflow", "condition=Ready")
     host = f"mlflow.{team.namespace}.svc:5000"
     team.finds("MLflow", f"refuses the host '{host}'", f"add {host} to mlflow.allowedHosts", "cluster")
+
+
+def test_rules_that_prometheus_has_not_loaded(team):
+    if "monitoring.coreos.com/v1" not in kubectl("api-versions").split():
+        pytest.skip("no Prometheus operator in this cluster")
+    groups = [{"name": f"doctor-{team.namespace}", "rules": [{"record": "doctor:up", "expr": "up =="}]}]
+    rule = obj("PrometheusRule", "ours", api="monitoring.coreos.com/v1", namespace=team.namespace,
+               meta={"labels": {"app.kubernetes.io/part-of": "slipway"}}, spec={"groups": groups})  # fmt: skip
+    apply(rule)
+    team.finds("Prometheus rules", f"has not loaded doctor-{team.namespace}", "does its ruleSelector want a label", "cluster")
+    groups[0]["rules"][0]["expr"] = "up == 1"
+    apply(rule)
+
+    def loaded() -> bool:
+        team.walk("cluster")
+        return team.seen["Prometheus rules"]["state"] == "ok"
+
+    wait_until(loaded, "Prometheus to load the rule", FOUND_S)
 
 
 @pytest.mark.parametrize(

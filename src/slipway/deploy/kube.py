@@ -147,8 +147,11 @@ def _client(context: str) -> tuple[Any, str, bool]:
     """A client, the namespace that the pod or the context is in, and whether this is a pod of the cluster."""
     from pathlib import Path
 
-    from kubernetes import client, config
-    from kubernetes.config.config_exception import ConfigException
+    try:
+        from kubernetes import client, config
+        from kubernetes.config.config_exception import ConfigException
+    except ImportError as exc:
+        raise ClusterError(f"kubernetes cannot be imported ({exc}); install slipway[cluster]") from exc
 
     configuration = client.Configuration()
     namespace, inside = "", False

@@ -13,7 +13,7 @@ REFUSED: Advice = (
     ),
     (
         r"container \"storage-initializer\" must set",
-        "give ClusterStorageContainer default a securityContext of the restricted profile: make cluster-install does",
+        "give ClusterStorageContainer default a securityContext: slipway doctor cluster has the command",
     ),
     (r"violates PodSecurity \"(\w+)", r"set the fields that the message names: the namespace admits \1 pods only"),
     (r"serviceaccount \"?([-\w.]+)\"? not found", r"make ServiceAccount \1 (charts/slipway-platform does, per team)"),
@@ -54,11 +54,12 @@ KILLED: Advice = (
 """Pods of a run that ended, or that cannot start, as KFP tells of them."""
 
 DOWNLOAD: Advice = (
+    (r"HeadBucket", "KServe asks first whether the bucket is there: the credential's policy must let it"),
     (r"InvalidAccessKeyId|SignatureDoesNotMatch|\b403\b|Forbidden|AccessDenied",
      "the pod's S3 credential is refused: mend its Secret"),
     (r"Unable to locate credentials|NoCredentials",
      "the ServiceAccount's Secret lacks AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY"),
-    (r"Could not connect|EndpointConnection|Name or service not known|Connection refused|timed out",
+    (r"Could not connect|EndpointConnection|Name or service not known|Failed to resolve|Connection refused|timed out",
      "the store cannot be reached from the pod: endpoint in the Secret's annotation, network policies"),
     (r"No model found|NoSuchKey|\b404\b|NoSuchBucket",
      "nothing is at storageUri: register the release again, or deploy another"),

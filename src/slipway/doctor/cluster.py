@@ -1,5 +1,6 @@
 """`slipway doctor cluster`: what everybody's models and runs rest on. Most links stand alone: one broken hides no other."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +29,11 @@ CONTROLLERS: Mapping[str, str] = {
     "Argo": "app=workflow-controller",
 }
 ENFORCE = "pod-security.kubernetes.io/enforce"
+STORAGE = "default"
+"""KServe's own ClusterStorageContainer."""
+RESTRICTED = {
+    "spec": {"container": {"securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}}}
+}
 
 
 @dataclass
@@ -144,6 +150,22 @@ def pod_security(c: Cluster) -> Finding:
             )
         said.append(name)
     return ok(f"restricted: {', '.join(said)}") if said else skipped("there is no namespace of ours yet")
+
+
+def downloads(c: Cluster) -> Finding:
+    """KServe's container that fetches a model is one that restricted namespaces admit."""
+    found = c.kube.find(path("serving.kserve.io/v1alpha1", "", "clusterstoragecontainers", STORAGE))
+    if found is None:
+        return skipped(f"KServe has no ClusterStorageContainer '{STORAGE}'")
+    container = found["spec"]["container"]
+    security = container.get("securityContext") or {}
+    dropped = (security.get("capabilities") or {}).get("drop") or []
+    if security.get("allowPrivilegeEscalation") is not False or "ALL" not in dropped:
+        return broken(
+            f"ClusterStorageContainer '{STORAGE}' sets no restricted securityContext: restricted namespaces refuse its pods",
+            f"kubectl patch clusterstoragecontainer {STORAGE} --type merge -p '{json.dumps(RESTRICTED)}'",
+        )
+    return ok(container["image"].rpartition("/")[2])
 
 
 def quotas(c: Cluster) -> Finding:

@@ -168,10 +168,12 @@ def ended(r: Run) -> Finding:
             f"step {running[-1]} ended before it could say why: killed, or out of memory?",
             "run it again: finished steps are found again",
         )
+    if r.state.startswith("CANCEL"):
+        return broken("it was cancelled", "run it again: finished steps are found again")
     if r.state and r.state not in (SUCCEEDED, *AT_WORK):
         return broken(
             f"KFP says {r.state}, and no step, pod or log says why",
-            f"{r.settings.kfp_host.rstrip('/')}/#/runs/details/{r.run_id}",
+            f"see {r.settings.kfp_host.rstrip('/')}/#/runs/details/{r.run_id}",
         )
     if running and not r.state:
         return ok(f"step {running[-1]} is at work, or was killed: nothing here tells")

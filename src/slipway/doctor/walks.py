@@ -67,6 +67,7 @@ CLUSTER: tuple[Link[Cluster], ...] = (
     Link("storage class", cluster.storage, alone=True),
     Link("gateways", cluster.gateways, alone=True),
     Link("pod security", cluster.pod_security, alone=True),
+    Link("model download", cluster.downloads, alone=True),
     Link("quotas", cluster.quotas, alone=True),
     Link("Prometheus rules", platform.rules, alone=True),
     Link("MLflow", platform.mlflow, alone=True),

@@ -21,6 +21,9 @@ def healthy(api):
         obj("ValidatingWebhookConfiguration", "isvc", api="admissionregistration.k8s.io/v1", namespace="", webhooks=[hook]),
         obj("EndpointSlice", "hook-1", api="discovery.k8s.io/v1", namespace="kserve", endpoints=ready,
             meta={"labels": {"kubernetes.io/service-name": "hook"}}),
+        obj("ClusterStorageContainer", "default", api="serving.kserve.io/v1alpha1", namespace="", spec={"container": {
+            "image": "kserve/storage-initializer:v0.20.0",
+            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}}}),
         obj("StorageClass", "standard", api="storage.k8s.io/v1", namespace="",
             meta={"annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}),
         obj("Gateway", "gw", api=GATEWAY, namespace="gateways", status={
@@ -66,6 +69,10 @@ def unprotected(api):
     api.get("Namespace", TEAM)["metadata"]["labels"] = {}
 
 
+def unrestricted_download(api):
+    del api.get("ClusterStorageContainer", "default")["spec"]["container"]["securityContext"]
+
+
 def full(api):
     api.get("ResourceQuota", "slipway")["status"]["used"]["pods"] = "10"
 
@@ -89,6 +96,12 @@ def store_gone(api):
         (no_default, "storage class", "no storage class is the default; there are: standard", "annotate one"),
         (no_address, "gateways", "Gateway gateways/gw has no address", "load balancer"),
         (unprotected, "pod security", "'vision' enforces no pod security level", "=restricted"),
+        (
+            unrestricted_download,
+            "model download",
+            "sets no restricted securityContext",
+            "kubectl patch clusterstoragecontainer",
+        ),
         (full, "quotas", "pods is used up, 10 of 10", "raise it"),
         (mlflow_down, "MLflow", "Service slipway/slipway-mlflow: has no ready pod", "get pods shows why"),
         (store_gone, "object store", "there is no Service 'slipway-minio' in namespace 'slipway'", "install what it names"),

@@ -140,6 +140,14 @@ def test_a_run_at_work_is_not_broken(doctor, kfp, api, step):
     assert links["outcome"][1] == "is at work"
 
 
+def test_a_run_that_somebody_ended_says_so(doctor, kfp, step):
+    step("prepare_data")
+    kfp.runs[RUN].state = "CANCELED"
+    code, links = doctor("run", RUN)
+    assert code == 2
+    assert links["outcome"][1] == "it was cancelled"
+
+
 def test_an_end_that_nothing_explains_says_so(doctor, kfp, step):
     step("train", cut_off=True)
     kfp.runs[RUN].state = "FAILED"
