@@ -35,6 +35,8 @@ class Run:
     folder: Path
     state: str = "PENDING"
     process: subprocess.Popen | None = None
+    recurring: str = ""
+    """Id of the recurring run that started it."""
 
 
 @dataclass
@@ -133,11 +135,19 @@ class KfpStub:
         token = str(end) if end < len(ours) else None
         return {"recurringRuns": ours[start:end], "total_size": len(ours), "next_page_token": token}
 
+    def list_runs(self, query, _body):
+        (wanted,) = json.loads(query["filter"][0])["predicates"]
+        assert (wanted["operation"], wanted["key"]) == ("EQUALS", "recurring_run_id")
+        runs = [run for run in self.runs.values() if run.recurring == wanted["stringValue"]]
+        return {"runs": [self.get_run(run.run_id) for run in runs]}
+
     def fire(self, recurring_run_id):
         """Start the run that is due, as the controller does: with everything that was given when it was made."""
         recurring = self.recurring[recurring_run_id]
         kept = ("experiment_id", "display_name", "pipeline_spec", "runtime_config")
-        return self.create_run(None, {key: recurring[key] for key in kept})["run_id"]
+        run_id = self.create_run(None, {key: recurring[key] for key in kept})["run_id"]
+        self.runs[run_id].recurring = recurring_run_id
+        return run_id
 
     def terminate(self, run_id):
         run = self.runs[run_id]
@@ -252,6 +262,7 @@ class _Handler(BaseHTTPRequestHandler):
             ("GET", "healthz"): self.stub.healthz,
             ("GET", "experiments"): self.stub.list_experiments,
             ("POST", "experiments"): self.stub.create_experiment,
+            ("GET", "runs"): self.stub.list_runs,
             ("POST", "runs"): self.stub.create_run,
             ("GET", "recurringruns"): self.stub.list_recurring_runs,
             ("POST", "recurringruns"): self.stub.create_recurring_run,
@@ -262,6 +273,9 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._answer(503, {"message": "starting"})
             if (method, path) in routes:
                 return self._answer(200, routes[method, path](parse_qs(url.query), json.loads(raw or b"{}")))
+            if path.endswith(":disable") and path.split("/")[-1].partition(":")[0] in self.stub.recurring:
+                self.stub.recurring[path.removeprefix("recurringruns/").partition(":")[0]]["status"] = "DISABLED"
+                return self._answer(200, {})
             if method == "DELETE" and self.stub.recurring.pop(path.removeprefix("recurringruns/"), None):
                 return self._answer(200, {})
             if nodes := self.stub.workflow_nodes.get(path.removeprefix("/apis/v1beta1/runs/")):

@@ -25,7 +25,7 @@ def command(
     name: Annotated[str, Option(help="Model name in the registry; the schedule is named for it. Default FAMILY-DATASET.")] = "",
     text_column: TextColumn = "",
     label_column: LabelColumn = "",
-    remove: Annotated[str, Option(metavar="NAME", help="End this schedule; runs that it started go on.")] = "",
+    remove: Annotated[str, Option(metavar="NAME", help="End this schedule; a run of it that is under way goes on.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Schedule a pipeline, list the schedules, or remove one. A schedule of the same name is replaced."""
@@ -41,8 +41,9 @@ def command(
     if not family and (cron or dataset or data or set_ or name):
         raise ConfigError("FAMILY: name what is to be scheduled, such as slipway schedule cv --cron '0 3 * * *'")
     if remove:
-        schedule.remove(remove, settings)
-        print(json.dumps({"removed": remove}) if as_json else f"{remove}: removed")
+        going = schedule.remove(remove, settings)
+        line = f"{remove}: ended; call it again once {', '.join(going)} has ended" if going else f"{remove}: removed"
+        print(json.dumps({"removed": remove, "going": going}) if as_json else line)
         return
     if family:
         values = {

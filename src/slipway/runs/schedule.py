@@ -1,5 +1,6 @@
 """Recurring runs on Kubeflow Pipelines: the retraining schedule of a model."""
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -60,7 +61,7 @@ def add(family: str, name: str, cron: str, parameters: dict[str, Any], *, settin
     for old in listing(settings, client=client):
         if old.name == name and old.id != schedule.id:
             with kfp_api.answering(settings):
-                client.delete_recurring_run(old.id)
+                _end(client, old.id)
     return schedule
 
 
@@ -79,9 +80,10 @@ def listing(settings: Settings, *, client: Any = None) -> list[Schedule]:
                 return sorted(found, key=lambda schedule: schedule.name)
 
 
-def remove(name: str, settings: Settings) -> None:
-    """End a schedule; runs that it started go on.
+def remove(name: str, settings: Settings) -> list[str]:
+    """End a schedule: it starts nothing more.
 
+    Returns: ids of its runs that still go on; as long as there are some it stays, disabled, and another call removes it.
     Raises: NotFoundError: there is none of that name. ConfigError, ClusterError: as `add`.
     """
     client = kfp_api.connect(settings)
@@ -90,8 +92,18 @@ def remove(name: str, settings: Settings) -> None:
     if not ids:
         raise NotFoundError(unknown("schedule", name, {schedule.name for schedule in known}))
     with kfp_api.answering(settings):
-        for id_ in ids:
-            client.delete_recurring_run(id_)
+        return [run for id_ in ids for run in _end(client, id_)]
+
+
+def _end(client: Any, id_: str) -> list[str]:
+    """Disable, and delete unless runs go on: the schedule owns their workflows, and Kubernetes deletes those with it."""
+    client.disable_recurring_run(id_)
+    of_it = {"predicates": [{"operation": "EQUALS", "key": "recurring_run_id", "stringValue": id_}]}
+    runs = client.list_runs(page_size=PAGE, sort_by="created_at desc", filter=json.dumps(of_it)).runs or []
+    going = [str(run.run_id) for run in runs if str(run.state or "").upper() not in cluster.ENDED]
+    if not going:
+        client.delete_recurring_run(id_)
+    return going
 
 
 def _read(run: Any) -> Schedule:

@@ -59,6 +59,18 @@ def test_a_schedule_of_the_same_name_is_replaced_and_others_stay(settings, stub)
     assert [(s.name, s.cron) for s in schedule.listing(settings)] == [("cv-other", NIGHTLY), ("cv-parts", "30 4 * * 1")]
 
 
+def test_a_run_that_is_under_way_outlives_its_schedule(settings, stub):
+    """KFP's run of a schedule is deleted with it: the schedule is disabled, and goes when its runs have ended."""
+    made = add(settings)
+    run_id = stub.fire(made.id)  # it goes on: there is no config map
+    assert schedule.remove("cv-parts", settings) == [run_id]
+    (left,) = schedule.listing(settings)
+    assert not left.enabled
+    stub.terminate(run_id)
+    assert schedule.remove("cv-parts", settings) == []
+    assert schedule.listing(settings) == []
+
+
 def test_all_pages_are_read(settings, stub):
     stub.page_size = 2
     for i in range(5):
@@ -98,6 +110,6 @@ def test_the_command_makes_lists_and_removes(settings, monkeypatch, capsys):
     made = {"name": "cv-digits", "family": "cv", "cron": NIGHTLY, "enabled": True}
     assert run("cv", "--cron", NIGHTLY) == (0, made)
     assert run() == (0, {"schedules": [made]})
-    assert run("--remove", "cv-digits") == (0, {"removed": "cv-digits"})
+    assert run("--remove", "cv-digits") == (0, {"removed": "cv-digits", "going": []})
     assert run("cv") == (2, None)
     assert run("--cron", NIGHTLY) == (2, None)
