@@ -269,14 +269,14 @@ def test_the_plan_is_what_provisioning_reads(tmp_path: Path):
     path.write_text(helm.pick(objects("teams"), "ConfigMap", "slipway-provision")["data"]["plan.yaml"])
     plan = read_plan(path)
     may = {c.user: (c.prefix, c.write, f"{c.namespace}/{c.secret}", c.account) for c in plan.grants}
-    assert may["team.vision.model.cv-parts"] == (
+    assert may["slipway_vision_model_cv-parts"] == (
         "teams/vision/models/cv-parts",
         False,
         "vision/slipway-model-cv-parts",
         "slipway-model-cv-parts",
     )
-    assert may["team.text.run"] == ("teams/text", True, "nlp/slipway-store", "slipway-run")
-    assert plan.grants[-1].user == "mlflow"
+    assert may["slipway_text_run"] == ("teams/text", True, "nlp/slipway-store", "slipway-run")
+    assert plan.grants[-1].user == "slipway_mlflow"
     assert helm.pick(objects("external-minio"), "ConfigMap", "slipway-provision")["data"]["plan.yaml"].startswith(
         "endpoint: https://minio.example.com\n"
     )

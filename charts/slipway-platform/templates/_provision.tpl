@@ -1,21 +1,23 @@
 {{/* What `slipway.deploy.provision` does, as YAML: who may read or write below which prefix, and where the credential goes.
-     MLflow's comes last: once its server is ready, every team's credential is there. */}}
+     MLflow's comes last: once its server is ready, every team's credential is there. Users carry the bucket's name: what is
+     gone from the plan is removed, and a MinIO may have users of others. No part of a name has an underscore. */}}
 {{- define "slipway.plan" -}}
+{{- $bucket := .Values.store.bucket -}}
 endpoint: {{ include "slipway.endpoint" . }}
 region: {{ .Values.store.region }}
-bucket: {{ .Values.store.bucket }}
+bucket: {{ $bucket }}
 grants:
   {{- range include "slipway.teams" . | fromJsonArray }}
   {{- $root := printf "teams/%s" .name }}
-  - {user: team.{{ .name }}.run, prefix: {{ $root }}, write: true, namespace: {{ .namespace }}, secret: slipway-store, account: slipway-run}
-  - {user: team.{{ .name }}.models, prefix: {{ $root }}/models, write: false, namespace: {{ .namespace }}, secret: slipway-models, account: slipway-models}
+  - {user: {{ $bucket }}_{{ .name }}_run, prefix: {{ $root }}, write: true, namespace: {{ .namespace }}, secret: slipway-store, account: slipway-run}
+  - {user: {{ $bucket }}_{{ .name }}_models, prefix: {{ $root }}/models, write: false, namespace: {{ .namespace }}, secret: slipway-models, account: slipway-models}
   {{- $team := . }}
   {{- range .models }}
-  - {user: team.{{ $team.name }}.model.{{ . }}, prefix: {{ $root }}/models/{{ . }}, write: false, namespace: {{ $team.namespace }}, secret: slipway-model-{{ . }}, account: slipway-model-{{ . }}}
+  - {user: {{ $bucket }}_{{ $team.name }}_model_{{ . }}, prefix: {{ $root }}/models/{{ . }}, write: false, namespace: {{ $team.namespace }}, secret: slipway-model-{{ . }}, account: slipway-model-{{ . }}}
   {{- end }}
   {{- end }}
   {{- $mlflow := printf "%s-mlflow" (include "slipway.fullname" .) }}
-  - {user: mlflow, prefix: {{ .Values.mlflow.artifactPrefix }}, write: true, namespace: {{ .Release.Namespace }}, secret: {{ $mlflow }}-store, account: {{ $mlflow }}}
+  - {user: {{ $bucket }}_mlflow, prefix: {{ .Values.mlflow.artifactPrefix }}, write: true, namespace: {{ .Release.Namespace }}, secret: {{ $mlflow }}-store, account: {{ $mlflow }}}
 {{- end -}}
 
 {{/* What provisioning may do in one namespace: dict "secrets" (list …) "accounts" (list …) */}}

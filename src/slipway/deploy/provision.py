@@ -1,7 +1,8 @@
 """Give every team its credentials: `python -m slipway.deploy.provision --plan FILE --root FOLDER`.
 
 Makes the bucket, a user of MinIO for each grant of the plan, and the Secret that carries its credential; keys that are there
-stay. What the plan no longer names loses its user. Run again, it changes nothing.
+stay. What the plan no longer names loses its user: every one whose name begins with the bucket's and an underscore is ours. Run
+again, it changes nothing.
 """
 
 import argparse
@@ -27,8 +28,6 @@ from slipway.store.grants import Admin, Grant
 
 MANAGER = "slipway-provision"
 """Field manager, and value of the label `app.kubernetes.io/managed-by`, of the Secrets."""
-TEAMS = "team."
-"""Users of this name's start are ours to remove."""
 KEY_CHARACTERS = 40
 """MinIO takes 8 and more; hexadecimal, 160 bits."""
 PAUSE_S = 2.0
@@ -118,7 +117,7 @@ def provision(plan: Plan, admin: Admin, kube: Kube, *, say: Callable[[str], None
         _write(kube, plan, credential, key)
         say(f"{credential.namespace}/{credential.secret}: {'kept' if credential.user not in made else 'made'}")
     for user in set(admin.users()) - {credential.user for credential in plan.grants}:
-        if user.startswith(TEAMS):
+        if user.startswith(f"{plan.bucket}_"):
             admin.forget(user)
             removed.append(user)
             say(f"user {user}: removed")

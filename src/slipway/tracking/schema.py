@@ -11,6 +11,7 @@ from slipway.tracking import database
 from slipway.tracking.client import redacted
 
 SCHEMES = ("sqlite", "postgresql")
+CONNECT_TIMEOUT_S = 10
 
 
 def upgrade(uri: str) -> None:
@@ -30,12 +31,25 @@ def upgrade(uri: str) -> None:
 
         if scheme == "sqlite":
             database.prepare(uri, command.callback)  # a kill leaves a new database whole or absent
+        else:
+            _connect(uri)
         command.callback(uri)
     except ImportError as exc:
         raise ConfigError(f"{redacted(uri)}: cannot be opened ({exc}); install slipway[tracking] and the driver") from exc
     except (MlflowException, SQLAlchemyError) as exc:
         line = redacted(" ".join(str(exc).split("\n(Background")[0].split()))[:300]
         raise TrackingError(f"{redacted(uri)}: schema not upgraded ({line})") from exc
+
+
+def _connect(uri: str) -> None:
+    """Once, so that a wrong password is said at once: MLflow tries again for most of an hour."""
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(uri, connect_args={"connect_timeout": CONNECT_TIMEOUT_S})
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
 
 
 def main() -> int:

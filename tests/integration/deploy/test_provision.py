@@ -44,15 +44,14 @@ class Cluster:
 def plan(minio_server, request):  # noqa: F811
     """Of a bucket of its own, with users of its own."""
     bucket = minio_server.new_bucket() + "-p"
-    team = bucket[-8:-2]
 
     def credential(user: str, prefix: str, write: bool, secret: str) -> Credential:
         return Credential(user=user, prefix=prefix, write=write, namespace="n", secret=secret, account="account")
 
     grants = (
-        credential(f"team.{team}.run", "teams/a", True, "slipway-store"),
-        credential(f"team.{team}.models", "teams/a/models", False, "slipway-models"),
-        credential(f"team.{team}.model.cv", "teams/a/models/cv", False, "slipway-model-cv"),
+        credential(f"{bucket}_a_run", "teams/a", True, "slipway-store"),
+        credential(f"{bucket}_a_models", "teams/a/models", False, "slipway-models"),
+        credential(f"{bucket}_a_model_cv", "teams/a/models/cv", False, "slipway-model-cv"),
     )
     return Plan(endpoint=minio_server.endpoint, region="us-east-1", bucket=bucket, grants=grants)
 
@@ -163,8 +162,11 @@ def test_a_narrower_plan_narrows_and_a_user_left_out_goes(plan, admin):
     cluster = Cluster("account")
     provision(plan, admin, cluster, say=quiet)
     run, _, one = (client(plan, cluster.keys(g.secret)) for g in plan.grants)
+    beside = replace(plan.grants[2], user=f"{plan.bucket}2_a_model_cv", namespace="other")
+    provision(replace(plan, bucket=f"{plan.bucket}2", grants=(beside,)), admin, cluster, say=quiet)
     fewer = replace(plan, grants=(replace(plan.grants[0], write=False), plan.grants[1]))
     assert provision(fewer, admin, cluster, say=quiet)["removed"] == [plan.grants[2].user]
+    assert beside.user in admin.users()
     assert put(run, plan.bucket, "teams/a/x") == "AccessDenied"
     assert outcome(lambda: one.get_object(plan.bucket, "teams/a/models/cv/x")) == "InvalidAccessKeyId"
 

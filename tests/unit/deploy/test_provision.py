@@ -9,7 +9,7 @@ from slipway.deploy import provision
 from slipway.errors import ConfigError, ConflictError, StoreError
 from slipway.store.grants import Grant, policy
 
-GRANT = {"user": "team.a.run", "prefix": "teams/a", "write": True, "namespace": "a", "secret": "s", "account": "x"}
+GRANT = {"user": "bucket_a_run", "prefix": "teams/a", "write": True, "namespace": "a", "secret": "s", "account": "x"}
 PLAN = {"endpoint": "http://127.0.0.1:9", "region": "r", "bucket": "bucket", "grants": [GRANT]}
 
 
