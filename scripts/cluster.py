@@ -110,11 +110,30 @@ def _remove(parts: list[dict[str, Any]], *, everything: bool) -> None:
 def _status(parts: list[dict[str, Any]]) -> None:
     for part in parts:
         _say(f"{part['name']:20} {'there' if _present(part) else 'not there'}")
-    listed = json.loads(_kubectl("get", "pods", "-A", "-l", "app.kubernetes.io/part-of=slipway", "-o", "json"))
-    for pod in listed["items"]:
+    listed = json.loads(_kubectl("get", "pods", "-A", "-o", "json"))["items"]
+    used = _memory_mib()
+    total = 0
+    for pod in listed:
+        namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
         ready = all(c["ready"] for c in pod["status"].get("containerStatuses", [])) or pod["status"]["phase"] == "Succeeded"
-        name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
-        _say(f"{name:60} {pod['status']['phase']}{'' if ready else ', not ready'}")
+        total += used.get((namespace, name), 0)
+        mib = f"{used[namespace, name]:6d} MiB" if (namespace, name) in used else ""
+        _say(f"{namespace + '/' + name:75} {pod['status']['phase'] + ('' if ready else ', not ready'):20}{mib}")
+    _say(f"{'memory of all pods':96}{total:6d} MiB")
+
+
+def _memory_mib() -> dict[tuple[str, str], int]:
+    """(namespace, pod) -> memory in use, as the nodes' kubelets tell it; empty where this account may not ask them."""
+    found = {}
+    for node in _kubectl("get", "nodes", "-o", "jsonpath={.items[*].metadata.name}").split():
+        try:
+            told = json.loads(_kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/stats/summary"))
+        except StoppedError:
+            continue
+        for pod in told["pods"]:
+            named = pod["podRef"]["namespace"], pod["podRef"]["name"]
+            found[named] = pod.get("memory", {}).get("workingSetBytes", 0) // 2**20
+    return found
 
 
 def _add(part: dict[str, Any]) -> None:

@@ -28,6 +28,8 @@ pytestmark = pytest.mark.e2e
 RUN_S = 1500
 """A quick pipeline on a node that has two cores and other things to do."""
 READY_S = 600
+LOOK_S = 2.0
+"""Between two looks at the cluster: each is a process."""
 GATEWAY = ("kserve", "kserve-ingress-gateway")
 EXAMPLES = ROOT / "serving/examples"
 DOMAIN = "models.example.com"
@@ -69,7 +71,7 @@ def run_job(platform, family: str, *arguments: str) -> dict:
     }
     apply(job)
     ended = lambda: get(platform.team, "job", name)["status"].get("conditions")  # noqa: E731
-    wait_until(ended, f"job {name} to end", RUN_S)
+    wait_until(ended, f"job {name} to end", RUN_S, LOOK_S)
     said = kubectl("-n", platform.team, "logs", f"job/{name}")
     assert get(platform.team, "job", name)["status"].get("succeeded") == 1, said[-3000:]
     return json.loads(said.splitlines()[-1])
@@ -92,7 +94,7 @@ def served(platform, champions):
     upgrade_models(platform, values)
     for name in MODELS.values():
         made = lambda name=name: kubectl("-n", platform.team, "get", "isvc", name, "--ignore-not-found")  # noqa: E731
-        wait_until(made, f"the follower to make {name}", READY_S)
+        wait_until(made, f"the follower to make {name}", READY_S, LOOK_S)
         wait(platform.team, f"isvc/{name}", "condition=Ready", READY_S)
     return values
 
@@ -220,7 +222,7 @@ def test_prometheus_has_the_latency_of_every_model(platform, rest):
             found = prometheus.get("/api/v1/query", params={"query": query}).json()["data"]["result"]
             return {series["metric"]["model"] for series in found if float(series["value"][1]) > 0}
 
-        wait_until(lambda: models() >= set(MODELS.values()), "Prometheus to have scraped every model", 180)
+        wait_until(lambda: models() >= set(MODELS.values()), "Prometheus to have scraped every model", 180, LOOK_S)
 
 
 def test_a_canary_gets_its_share_is_promoted_under_load_and_another_is_aborted(platform, rest):
@@ -249,7 +251,7 @@ def test_a_killed_predictor_comes_back_by_itself(platform, rest):
     answered = lambda: rest.post(  # noqa: E731
         f"/v2/models/{MODELS['cv']}/infer", json=example("cv"), headers=host(platform, MODELS["cv"])
     ).status_code == 200  # fmt: skip
-    wait_until(answered, "the predictor to come back", READY_S)
+    wait_until(answered, "the predictor to come back", READY_S, LOOK_S)
 
 
 def test_mlflow_killed_and_the_store_away_take_no_answer_and_no_run_with_them(platform, rest, champions):

@@ -53,13 +53,13 @@ def ready_line(child: subprocess.Popen) -> dict:
     return json.loads(line)
 
 
-def wait_until(condition, what: str, deadline_s: float = DEADLINE_S) -> None:
-    """Poll a condition, with a deadline."""
+def wait_until(condition, what: str, deadline_s: float = DEADLINE_S, pause_s: float = 0.005) -> None:
+    """Poll a condition, with a deadline; `pause_s` between two looks."""
     end = time.monotonic() + deadline_s
     while not condition():
         if time.monotonic() > end:
             raise AssertionError(f"waited {deadline_s} s for {what}")
-        time.sleep(0.005)
+        time.sleep(pause_s)
 
 
 REPOSITORY = Path(__file__).resolve().parents[2]
