@@ -210,9 +210,9 @@ def _model(table: Table) -> Dashboard:
                     title="Memory",
                     unit="bytes",
                     queries={
-                        "{{pod}}": 'sum by (pod) (container_memory_working_set_bytes{namespace="$namespace", container="", pod!=""})'
-                        " * on (pod) group_left () group by (pod) "
-                        f"(model_info{{{ONE}}})"
+                        "{{pod}}": "sum by (pod) "
+                        '(container_memory_working_set_bytes{namespace="$namespace", container="", pod!=""})'
+                        f" * on (pod) group_left () group by (pod) (model_info{{{ONE}}})"
                     },
                     description="Of the pods that serve it; the limit is in the InferenceService.",
                 ),

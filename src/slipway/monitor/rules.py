@@ -163,7 +163,7 @@ def _servers() -> list[Rule]:
         ),
         _alert(
             "SlipwayTargetDown",
-            f"avg by ({by_pod}) (avg_over_time({PODS}[10m])) < 0.5",
+            f"avg by ({by_pod}) (avg_over_time({PODS}[10m]) and {PODS}) < 0.5",
             wait="10m",
             labels={"severity": "warning", **of_pod},
             summary=f"{_POD}: cannot be scraped most of the time",

@@ -170,13 +170,16 @@ def _entries(path: Path, data: Mapping[str, Any], key: str, of: type) -> Iterato
 
 
 def _slo(where: str, values: dict[str, Any]) -> Slo:
-    lists = {}
-    for name in ("models", "protocols"):
-        given = values.get(name, [])
-        if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
-            raise ConfigError(f"{where}.{name}: must be a list of names, got {given!r}")
-        lists[name] = tuple(given)
-    return replace(configured(Slo, {k: v for k, v in values.items() if k not in lists}, where=where), **lists)
+    lists = ("models", "protocols")
+    models, protocols = (_names(f"{where}.{name}", values.get(name, [])) for name in lists)
+    slo = configured(Slo, {k: v for k, v in values.items() if k not in lists}, where=where)
+    return replace(slo, models=models, protocols=protocols)
+
+
+def _names(where: str, given: object) -> tuple[str, ...]:
+    if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
+        raise ConfigError(f"{where}: must be a list of names, got {given!r}")
+    return tuple(given)
 
 
 def _one_of(what: str, got: str, allowed: Sequence[str]) -> None:

@@ -213,6 +213,11 @@ DOWN = {"alertname": "SlipwayModelDown", "severity": "critical", **PARTS}
             id="one pod of two",
         ),
         pytest.param(
+            up("p1", "1x100") | up("p2", "0x15 _x80") | info("p1"),
+            {"13m": [{"alertname": "SlipwayTargetDown", "severity": "warning", **PARTS, "role": "stable"}], "21m": []},
+            id="bad pod replaced",
+        ),
+        pytest.param(
             up("p1", "1x100") | up("p2", "1x100") | info("p1"),
             {
                 "5m": [],
