@@ -55,13 +55,13 @@ KILLED: Advice = (
 
 DOWNLOAD: Advice = (
     (r"HeadBucket", "KServe asks first whether the bucket is there: the credential's policy must let it"),
-    (r"InvalidAccessKeyId|SignatureDoesNotMatch|\b403\b|Forbidden|AccessDenied",
+    (r"InvalidAccessKeyId|SignatureDoesNotMatch|\b403\b|Forbidden|[Aa]ccess ?[Dd]enied|Invalid AWS cred",
      "the pod's S3 credential is refused: mend its Secret"),
-    (r"Unable to locate credentials|NoCredentials",
+    (r"Unable to locate credentials|NoCredentials|authentication failed",
      "the ServiceAccount's Secret lacks AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY"),
-    (r"Could not connect|EndpointConnection|Name or service not known|Failed to resolve|Connection refused|timed out",
+    (r"Could not connect|Failed to (connect|resolve)|EndpointConnection|service not known|Connection refused|timed out",
      "the store cannot be reached from the pod: endpoint in the Secret's annotation, network policies"),
-    (r"No model found|NoSuchKey|\b404\b|NoSuchBucket",
+    (r"No model found|resource .*not found|does not exist|NoSuchKey|\b404\b|NoSuchBucket",
      "nothing is at storageUri: register the release again, or deploy another"),
     (r"No space left|ENOSPC", "the node's disk is full"),
     (r"OOMKilled", "raise the memory limit of the storage initializer (ConfigMap kserve/inferenceservice-config)"),

@@ -57,7 +57,7 @@ def follow(links: Sequence[Link[T]], subject: T) -> Iterator[tuple[str, Finding]
     cut = ""
     for link in links:
         finding = skipped(f"rests on: {cut}") if cut else _look(link, subject)
-        if (finding.state == BROKEN and not link.alone) or (finding.state == SKIPPED and link.needed):
+        if not cut and ((finding.state == BROKEN and not link.alone) or (finding.state == SKIPPED and link.needed)):
             cut = link.name
         yield link.name, finding
 
