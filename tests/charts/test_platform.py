@@ -296,10 +296,18 @@ def test_rules_dashboards_and_monitors_carry_the_labels_they_are_chosen_by():
     dashboards = {path.name for path in (files / "dashboards").glob("*.json")}
     shown = {key for o in found if "-dashboard-" in o["metadata"]["name"] for key in o["data"]}
     assert shown == dashboards
-    if (files / "rules.yaml").exists():
-        assert helm.pick(found, "PrometheusRule")["spec"] == yaml.safe_load((files / "rules.yaml").read_text())
+    assert helm.pick(found, "PrometheusRule")["spec"] == yaml.safe_load((files / "rules.yaml").read_text())
     without = objects("no-prometheus-operator")
     assert not [o for o in without if o["apiVersion"] == "monitoring.coreos.com/v1"]
+
+
+def test_alerts_link_to_a_runbook_of_ones_own_and_rules_of_ones_own_take_the_place_of_ours():
+    ours = helm.pick(objects("default", monitoring__runbook="https://wiki.example.com/runbook"), "PrometheusRule")["spec"]
+    links = {rule["annotations"]["runbook_url"] for group in ours["groups"] for rule in group["rules"] if "alert" in rule}
+    assert links
+    assert all(link.startswith("https://wiki.example.com/runbook#slipway") for link in links)
+    mine = {"groups": [{"name": "mine", "rules": [{"record": "mine", "expr": "up"}]}]}
+    assert helm.pick(objects("default", monitoring__rules=yaml.safe_dump(mine)), "PrometheusRule")["spec"] == mine
 
 
 def test_a_namespace_and_a_volume_stay_unless_told_otherwise():
