@@ -1,5 +1,6 @@
 """Apply an InferenceService and wait until all of its pods serve it; the reason when they do not."""
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,6 +12,8 @@ from slipway.errors import ClusterError
 
 HOPELESS = ("InvalidSpec", "BlockedByFailedLoad")
 """Transition states of a model that waiting does not cure."""
+LOGGED = re.compile(r"^\S+ \S+ \d+ \S+ [A-Z]+ \[[^\]]*\] ")
+"""What KServe's storage initializer puts before each line."""
 PATIENCE_S = 15.0
 """How long such a state must be seen: right after an apply it may still be that of the pods before."""
 
@@ -115,10 +118,16 @@ def _conditions(current: Mapping[str, Any]) -> tuple[str, str]:
     failing = failing or conditions.get("Ready")
     if failing is None:
         return "waiting", "no condition reported yet"
-    said = "; ".join(p for p in (failing.get("reason"), failing.get("message"), failure.get("message")) if p)
+    said = "; ".join(p for p in (failing.get("reason"), failing.get("message"), _last_line(failure)) if p)
     return "waiting", " ".join(f"{failing['type']} is {failing['status']}: {said or 'no reason given'}".split())
 
 
 def _failure(model: Mapping[str, Any]) -> str:
     failure = model.get("lastFailureInfo") or {}
-    return " ".join(f"{model['transitionStatus']}: {failure.get('reason', '')} {failure.get('message', '')}".split())
+    return " ".join(f"{model['transitionStatus']}: {failure.get('reason', '')} {_last_line(failure)}".split())
+
+
+def _last_line(failure: Mapping[str, Any]) -> str:
+    """Of the container's log, which KServe gives as the message: what it ended with, without the time and place."""
+    lines = [line for line in str(failure.get("message", "")).splitlines() if line.strip()]
+    return LOGGED.sub("", lines[-1]) if lines else ""
