@@ -36,10 +36,8 @@ def test_nothing_of_ours_is_lost_in_kserves_types(made, kind, monkeypatch):
         if name.startswith("V1") and not hasattr(kserve.models, name):
             monkeypatch.setattr(kserve.models, name, getattr(kubernetes.client.models, name), raising=False)
 
-    # what kserve calls it, and has no class of
-    monkeypatch.setattr(
-        kserve.models, "K8sIoApiAppsV1DeploymentStrategy", kubernetes.client.V1DeploymentStrategy, raising=False
-    )
+    strategy = kubernetes.client.V1DeploymentStrategy  # under kserve's name for it, of which kserve has no class
+    monkeypatch.setattr(kserve.models, "K8sIoApiAppsV1DeploymentStrategy", strategy, raising=False)
     client = ApiClient()
     typed = client.deserialize(_Answer(value), getattr(kserve, kind))
     assert list(lost(value, client.sanitize_for_serialization(typed))) == []

@@ -8,8 +8,8 @@ from tests.helpers.kserve_api import KServeApi
 from tests.helpers.kube_server import status
 
 URL = "http://cv-digits-predictor.team-a.svc.cluster.local"
-LOG = """2026-11-27 06:58:22.913 1 storage.initializer INFO [kserve_storage.py:download():168] Copying contents of s3://x to local
-2026-11-27 06:58:26.544 1 storage.initializer ERROR [initializer-entrypoint:<module>():28] Storage initialization failed: no such key.
+LOG = """2026-11-27 06:58:22.913 1 storage.initializer INFO [kserve_storage.py:download():168] Copying contents of s3://x
+2026-11-27 06:58:26.544 1 storage.initializer ERROR [initializer-entrypoint:<module>():28] Failed to fetch model.
 """
 """As KServe 0.20 hands it on."""
 READY = status(("PredictorReady", "True", "", ""), ("Ready", "True", "", ""), url=URL)
@@ -104,9 +104,7 @@ def test_model_that_cannot_be_loaded_is_not_waited_for(service, cluster):
         },
     )
     cluster(failed)
-    with pytest.raises(
-        ClusterError, match="failed: BlockedByFailedLoad: ModelLoadFailed Storage initialization failed: no such key"
-    ):
+    with pytest.raises(ClusterError, match="failed: BlockedByFailedLoad: ModelLoadFailed Failed to fetch model"):
         apply_and_wait(service, timeout_s=60, poll_s=0.01, patience_s=0)
 
 
