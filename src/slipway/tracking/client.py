@@ -4,6 +4,8 @@ Variables of MLflow that get another default in our processes (set them yourself
     MLFLOW_HTTP_REQUEST_MAX_RETRIES=2, _BACKOFF_FACTOR=1, _TIMEOUT=15   a dead server is reported in seconds, not minutes
     MLFLOW_DISABLE_TELEMETRY=true                                       nothing is sent to third parties
     MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR=false                          no bars on stderr
+    MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD=false, _UPLOAD=false         files come through the server: on its own it sends
+                                                                        clients to S3's address, which only pods can reach
 """
 
 import logging
@@ -27,6 +29,8 @@ DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
 }
 SCHEMES = ("http", "https", "sqlite", "postgresql", "mysql", "mssql")
 BUSY_S = 30.0
