@@ -27,7 +27,8 @@ class Settings:
     s3_endpoint: str
     """AWS_ENDPOINT_URL: the S3 server, such as http://127.0.0.1:9000. Default: AWS itself."""
     tracking_uri: str
-    """MLFLOW_TRACKING_URI: the MLflow server or database. Default sqlite:///<home>/mlflow.db."""
+    """MLFLOW_TRACKING_URI: the MLflow server or database. Default sqlite:///<home>/mlflow.db. SLIPWAY_TRACKING_URI is the same
+    in a pipeline's pod, whose MLFLOW_TRACKING_URI belongs to KFP's MLflow plugin where that is on."""
     data: Path | None
     """SLIPWAY_DATA: the folder that holds the real data sets. Default: none; they are downloaded where the loader can."""
     run_id: str
@@ -84,7 +85,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         home=home,
         store=env.get("SLIPWAY_STORE") or str(home / "store"),
         s3_endpoint=env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or "",
-        tracking_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
+        tracking_uri=env.get("MLFLOW_TRACKING_URI") or env.get("SLIPWAY_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
         data=_path(env, "SLIPWAY_DATA"),
         run_id=env.get("SLIPWAY_RUN_ID", ""),
         kfp_host=env.get("SLIPWAY_KFP_HOST", ""),

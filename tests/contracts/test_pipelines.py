@@ -68,7 +68,7 @@ def test_every_step_gets_its_needs_from_the_table(family):
         assert {e["name"]: e["value"] for e in container["env"]}["SLIPWAY_THREADS"] == str(needs.cpus)
         assert task.get("retryPolicy", {}).get("maxRetryCount", 0) == needs.retries
         assert not task["cachingOptions"].get("enableCache"), "a step's inputs are more than its arguments"
-        required = {k["envVar"] for m in executor["configMapAsEnv"] if not m.get("optional") for k in m["keyToEnv"]}
+        required = {k["configMapKey"] for m in executor["configMapAsEnv"] if not m.get("optional") for k in m["keyToEnv"]}
         assert required == set(resources.REQUIRED_KEYS)
         assert [s["optional"] for s in executor["secretAsEnv"]] == [True]
 

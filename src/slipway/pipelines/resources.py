@@ -38,6 +38,9 @@ NEEDS: dict[str, Needs] = {
 }
 CPU_REQUEST = "250m"
 """Steps run one after another; the limit lets them use what is idle."""
+RENAMED = {"MLFLOW_TRACKING_URI": "SLIPWAY_TRACKING_URI"}
+"""Key of the ConfigMap -> variable of the pod: KFP's MLflow plugin sets the first one, and Kubernetes refuses the pod that
+would have it twice."""
 BACKOFF_S = 20
 BACKOFF_FACTOR = 3
 
@@ -69,7 +72,7 @@ def apply(task: Any, step: str) -> Any:
         task.set_retry(needs.retries, f"{BACKOFF_S}s", BACKOFF_FACTOR, f"{longest_s}s")
     kubernetes.set_timeout(task, needs.timeout_s)
     kubernetes.set_security_context(task, run_as_non_root=True)  # restricted Pod Security refuses the pod without
-    kubernetes.use_config_map_as_env(task, RUN_CONFIG, {key: key for key in REQUIRED_KEYS})
+    kubernetes.use_config_map_as_env(task, RUN_CONFIG, {key: RENAMED.get(key, key) for key in REQUIRED_KEYS})
     kubernetes.use_config_map_as_env(task, RUN_CONFIG, {key: key for key in OPTIONAL_KEYS}, optional=True)
     kubernetes.use_secret_as_env(task, STORE_SECRET, {key: key for key in STORE_KEYS}, optional=True)
     if needs.shared_memory:

@@ -123,7 +123,8 @@ class _Watch:
         if time.monotonic() - self._asked_s > WAITING_S:
             self._asked_s = time.monotonic()
             for step, node in reasons.nodes(self.run_id, self.settings).items():
-                if node.phase == "Pending" and node.message and self._waiting.get(step) != node.message:
+                waits = node.phase in ("Pending", reasons.RETRIED)
+                if waits and node.message and self._waiting.get(step) != node.message:
                     self._waiting[step] = node.message
                     self.progress.line(step, f"{step} waits: {node.message}")
         if not self._readable:

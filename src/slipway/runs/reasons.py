@@ -19,8 +19,8 @@ from slipway.settings import Settings
 from slipway.store.uri import Store, open_store
 
 KFP_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-WAITING, ENDED_BADLY = "waiting", ("Failed", "Error")
-"""Status of a step whose pod does not start; phases of a workflow's node."""
+WAITING, RETRIED, ENDED_BADLY = "waiting", "Retried", ("Failed", "Error")
+"""Status of a step whose pod does not start, or is to be made again; phases of a workflow's node."""
 SAYS_NOTHING = re.compile(r"(main: )?Error( \(exit code \d+\))?")
 """A node's message where the step's own log knows more."""
 RAISED = re.compile(r"[\w.]*(Error|Exception|Interrupt|Exit)\b(: .*)?")
@@ -35,7 +35,7 @@ class Node:
     """What KFP knows of one step's pod."""
 
     phase: str
-    """Argo's: Pending, Running, Succeeded, Failed, Error, Omitted, Skipped."""
+    """Argo's: Pending, Running, Succeeded, Failed, Error; RETRIED where another attempt follows the failed one."""
     message: str
 
 
@@ -56,9 +56,11 @@ def explained(run_id: str, steps: dict[str, dict[str, Any]], settings: Settings)
         started = str(entry.get("started", ""))
         if node is None:
             status, why = records.FAILED, _logged(run_id, step, settings, since=started)
-        elif node.phase in ENDED_BADLY:
+        elif node.phase in (RETRIED, *ENDED_BADLY):
             said = _logged(run_id, step, settings, since=started) if SAYS_NOTHING.fullmatch(node.message) else ""
             status, why = records.FAILED, said or node.message or node.phase
+            if node.phase == RETRIED:
+                status, why = WAITING, f"to be tried again after: {why}"
         else:
             status, why = WAITING, node.message if node.phase == "Pending" else ""
         if why:
@@ -78,20 +80,20 @@ def nodes(run_id: str, settings: Settings) -> dict[str, Node]:
     pods = [node for node in found.values() if node.get("type") == "Pod" and node.get("phase") not in ("Omitted", "Skipped")]
     latest: dict[str, Node] = {}
     for pod in sorted(pods, key=lambda n: str(n.get("startedAt") or "")):
-        step = _step(pod, found)
+        step, phase = _step(pod, found), str(pod.get("phase", ""))
+        if phase in ENDED_BADLY and found.get(str(pod.get("boundaryID", "")), {}).get("phase") == "Running":
+            phase = RETRIED
         if step:
-            latest[step] = Node(str(pod.get("phase", "")), _line(str(pod.get("message") or "")))
+            latest[step] = Node(phase, _line(str(pod.get("message") or "")))
     return latest
 
 
 def _step(node: dict[str, Any], found: dict[str, Any]) -> str:
     """The step whose driver or executor a pod is; empty for the run's own."""
     while node:
-        name = str(node.get("displayName", ""))
-        if not re.fullmatch(r"executor(\(\d+\))?|.*-driver(\(\d+\))?", name):
-            break
-        if "-driver" in name:
-            name = name.partition("-driver")[0]
+        name = re.sub(r"\(\d+\)$", "", str(node.get("displayName", "")))  # the number of the attempt
+        if name != "executor":
+            name = name.removesuffix("-driver")
             break
         node = found.get(str(node.get("boundaryID", "")), {})
     else:

@@ -41,8 +41,9 @@ def pod(name, phase, message="", *, boundary="root", started="2026-01-01T00:00:0
     }  # fmt: skip
 
 
-def task(name):
-    return {"type": "DAG", "displayName": name, "phase": "Running", "boundaryID": "root"}
+def task(name, phase="Failed"):
+    """Every template is a retry of one attempt where KFP's settings are ours."""
+    return {"type": "DAG", "displayName": f"{name}(0)", "phase": phase, "boundaryID": "root"}
 
 
 def killed(store, step="train"):
@@ -63,6 +64,17 @@ def test_a_killed_step_says_what_kfp_says(settings, stub, store):
     steps = reasons.explained(RUN, record.peek(store, RUN), replace(settings, kfp_host=stub.host))
     assert steps["train"]["status"] == "failed"
     assert steps["train"]["error"]["message"] == "main: OOMKilled (exit code 137)"
+
+
+def test_a_step_that_is_tried_again_is_waited_for(settings, stub, store):
+    killed(store)
+    stub.workflow_nodes[RUN] = {
+        "t": task("train-cv", "Running"),
+        "p0": pod("executor(0)", "Error", "Pod is invalid: no", boundary="t"),
+    }
+    steps = reasons.explained(RUN, record.peek(store, RUN), replace(settings, kfp_host=stub.host))
+    assert steps["train"]["status"] == "waiting"
+    assert steps["train"]["error"]["message"] == "to be tried again after: Pod is invalid: no"
 
 
 def test_where_kfp_only_says_error_the_log_says_what(settings, stub, store):
@@ -87,7 +99,7 @@ def test_a_step_that_never_started_is_shown_with_its_reason(settings, stub, stor
     with record.step_record(store, RUN, "prepare_data", inputs={}, parameters={}):
         pass
     stub.workflow_nodes[RUN] = {
-        "d": pod("root-driver", "Succeeded"),
+        "d": pod("root-driver(0)", "Succeeded"),
         "e": task("prepare-data"),
         "pe": pod("executor", "Succeeded", boundary="e"),
         "td": pod("train-cv-driver", "Succeeded", started="2026-01-01T00:01:00Z"),
