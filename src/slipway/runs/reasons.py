@@ -21,6 +21,8 @@ from slipway.store.uri import Store, open_store
 KFP_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 WAITING, RETRIED, ENDED_BADLY = "waiting", "Retried", ("Failed", "Error")
 """Status of a step whose pod does not start, or is to be made again; phases of a workflow's node."""
+UNDER_WAY = ("PodInitializing", "ContainerCreating")
+"""Messages of a pod that is on its way."""
 SAYS_NOTHING = re.compile(r"(main: )?Error( \(exit code \d+\))?")
 """A node's message where the step's own log knows more."""
 RAISED = re.compile(r"[\w.]*(Error|Exception|Interrupt|Exit)\b(: .*)?")
@@ -83,8 +85,9 @@ def nodes(run_id: str, settings: Settings) -> dict[str, Node]:
         step, phase = _step(pod, found), str(pod.get("phase", ""))
         if phase in ENDED_BADLY and found.get(str(pod.get("boundaryID", "")), {}).get("phase") == "Running":
             phase = RETRIED
+        message = _line(str(pod.get("message") or ""))
         if step:
-            latest[step] = Node(phase, _line(str(pod.get("message") or "")))
+            latest[step] = Node(phase, "" if message in UNDER_WAY else message)
     return latest
 
 
