@@ -197,7 +197,18 @@ def _chart(release: str, chart: Path, namespace: str, values: list[Path]) -> Non
     started = time.monotonic()
     _say(f"chart {chart.name} as {namespace}/{release}")
     files = [word for path in values for word in ("-f", str(path))]
-    _helm("upgrade", "--install", release, str(chart), "-n", namespace, *files, "--wait", f"--timeout={DEADLINE_S}s")
+    _helm(
+        "upgrade",
+        "--install",
+        release,
+        str(chart),
+        "-n",
+        namespace,
+        *files,
+        "--wait",
+        "--wait-for-jobs",
+        f"--timeout={DEADLINE_S}s",
+    )
     _say(f"chart {chart.name}: ready after {time.monotonic() - started:.0f} s")
 
 
