@@ -246,12 +246,21 @@ def test_a_canary_gets_its_share_is_promoted_under_load_and_another_is_aborted(p
 
 
 def test_a_killed_predictor_comes_back_by_itself(platform, rest):
-    pods = get(platform.team, "pods", "-l", f"app=isvc.{MODELS['cv']}-predictor")["items"]
-    kubectl("-n", platform.team, "delete", "pod", pods[0]["metadata"]["name"], "--grace-period=0", "--force")
-    answered = lambda: rest.post(  # noqa: E731
-        f"/v2/models/{MODELS['cv']}/infer", json=example("cv"), headers=host(platform, MODELS["cv"])
-    ).status_code == 200  # fmt: skip
-    wait_until(answered, "the predictor to come back", READY_S, LOOK_S)
+    selector = ("pods", "-l", f"app=isvc.{MODELS['cv']}-predictor")
+    killed = get(platform.team, *selector)["items"][0]["metadata"]["name"]
+    kubectl("-n", platform.team, "delete", "pod", killed, "--grace-period=0", "--force")
+
+    def another_is_ready() -> bool:
+        pods = [pod for pod in get(platform.team, *selector)["items"] if pod["metadata"]["name"] != killed]
+        conditions = [c for pod in pods for c in pod["status"].get("conditions", [])]
+        return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+    def answered() -> bool:  # the gateway hears of it a moment later
+        sent = {"json": example("cv"), "headers": host(platform, MODELS["cv"])}
+        return rest.post(f"/v2/models/{MODELS['cv']}/infer", **sent).status_code == 200
+
+    wait_until(another_is_ready, "another pod to be ready", READY_S, LOOK_S)
+    wait_until(answered, "it to answer", READY_S, LOOK_S)
 
 
 def test_mlflow_killed_and_the_store_away_take_no_answer_and_no_run_with_them(platform, rest, champions):
