@@ -13,7 +13,7 @@ from slipway.deploy.apply import state_of
 from slipway.deploy.kube import Kube
 from slipway.deploy.route import Gateway
 from slipway.deploy.service import Release, Sizes, find, planned, release_of
-from slipway.errors import ConfigError, SlipwayError
+from slipway.errors import ConfigError, ConflictError, SlipwayError
 
 MAX_BACKOFF_S = 300.0
 """Between two attempts at a model that keeps failing."""
@@ -119,6 +119,9 @@ class Follower:
             try:
                 line = self._look(model)
                 progress.failures, progress.next_at = 0, 0.0
+            except ConflictError as exc:  # no outage: somebody else has a hand on it, and may take it away any moment
+                progress.failures, progress.next_at = 0, 0.0
+                line = f"{model.name}: {exc}; left alone until then"
             except SlipwayError as exc:
                 progress.failures += 1
                 self._kube = None

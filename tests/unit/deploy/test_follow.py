@@ -13,6 +13,7 @@ import pytest
 from slipway.deploy.follow import Followed, Follower
 from slipway.deploy.kube import Kube
 from slipway.deploy.manifest import inference_service
+from slipway.deploy.rollout import Rollout
 from slipway.deploy.route import Gateway
 from slipway.deploy.service import Release, release_of
 from slipway.errors import ConfigError, TrackingError
@@ -143,6 +144,26 @@ def test_route_is_made_and_kept(api):
     follow.round()
     assert api.get("HTTPRoute", "cv")["spec"]["hostnames"] == ["cv.team-a.models.example"]
     assert changes(api) == ["cv", "cv"]  # the route, the service
+
+
+def test_rollout_under_way_is_waited_for_and_what_it_leaves_followed_at_once(api):
+    said, registry, clock = [], Registry(cv=1), Clock()
+    follow = follower(registry, Followed(name="cv"), said=said, gateway=GATEWAY, clock=clock)
+    follow.round()
+    rollout = Rollout(Kube(), "cv", TEAM, say=said.append, poll_s=0, sleep=lambda _: None)
+    rollout.start(release("cv", 2), weight=20)
+    registry.versions["cv@champion"] = release("cv", 3)
+    for _ in range(20):
+        clock.now += 30
+        follow.round()
+    assert served(api, "cv") == "1"
+    waited = [line for line in said if "left alone until then" in line]
+    assert len(waited) == 1
+    assert "cv: team-a/cv: a canary runs: version 2, 20 %; end it first: slipway rollout promote cv, or abort" in waited[0]
+    rollout.abort()
+    clock.now += 30
+    follow.round()
+    assert served(api, "cv") == "3"
 
 
 def test_account_that_reads_this_model_alone_is_used_where_there_is_one(api):
