@@ -124,25 +124,12 @@ def test_artifacts_and_logs_are_in_the_teams_store(kfp, passed):
     below = f"kfp/slipway-{family}/{outcome['run']}"
     held = kfp.store.keys(below)
     for task, name in {
-        "evaluate": "confusion",
+        "evaluate": "scores",
         "gate": "report",
-        "export-onnx": "bundle/",
-        f"train-{family}": "executor-logs",
+        "export-onnx": "bundle",
+        f"train-{family}": "executor-logs-0",
     }.items():
-        assert [k for k in held if k.startswith(f"{below}/{task}/") and f"/{name}" in k], (task, name, held)
-
-
-def test_metrics_and_confusion_matrix_are_filled(kfp, passed):
-    """KFP has them of what the launcher told it; the step's own output file says the same."""
-
-    family, outcome = passed
-    below = f"kfp/slipway-{family}/{outcome['run']}/evaluate"
-    (told,) = [k for k in kfp.store.keys(below) if k.endswith("executor_output.json")] or [""]
-    if not told:
-        pytest.skip("this KFP keeps no executor_output.json in the store")
-    artifacts = json.loads(kfp.store.get_bytes(told))["artifacts"]
-    assert artifacts["metrics"]["artifacts"][0]["metadata"]["accuracy"] > 0
-    assert artifacts["confusion"]["artifacts"][0]["metadata"]["confusionMatrix"]
+        assert [k for k in held if k.startswith(f"{below}/{task}/") and k.split("/")[5].startswith(name)], (task, name)
 
 
 def test_the_run_is_in_mlflow_with_its_numbers(kfp, passed):
@@ -154,8 +141,9 @@ def test_the_run_is_in_mlflow_with_its_numbers(kfp, passed):
     found = client.search_runs([experiment.experiment_id], f"tags.`slipway.run_id` = '{outcome['run']}'")
     metrics = {name for entry in found for name in entry.data.metrics}
     assert {"test_accuracy", "val_accuracy"} <= metrics
-    assert "FAILED" not in {entry.info.status for entry in found}
-    assert "RUNNING" not in {entry.info.status for entry in found}
+    assert {entry.info.status for entry in found} == {"FINISHED"}
+    if len(found) > 1:  # KFP's plugin gave each task a run; it fills in what the step put into its artifact `metrics`
+        assert "balanced_accuracy" in metrics
 
 
 def test_the_pods_comply_with_restricted_pod_security(kfp, passed):
