@@ -127,8 +127,9 @@ def test_what_only_kfp_knows_is_told(doctor, kfp, step):
     code, links = doctor("run", RUN)
     assert code == 2
     assert links["KFP's steps and logs"][1:] == (
-        f"step prepare_data, failed: {why}", "raise ResourceQuota team, or ask for less (resources, minReplicas)"
-    )  # fmt: skip
+        f"step prepare_data, waiting: to be tried again after: {why}",
+        "raise ResourceQuota team, or ask for less (resources, minReplicas)",
+    )
 
 
 def test_a_run_at_work_is_not_broken(doctor, kfp, api, step):
