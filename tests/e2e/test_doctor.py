@@ -15,32 +15,21 @@ from slipway.cli import main
 from slipway.deploy.manifest import inference_service
 from slipway.store import files
 from slipway.store.s3 import S3Store
-from tests.e2e.conftest import RESTRICTED, ROOT
+from tests.e2e.conftest import RESTRICTED, image
 from tests.helpers.bundles import make_bundle, make_release
 from tests.helpers.helm import pick, template
 from tests.helpers.kfp_stub import KfpStub, Run
 from tests.helpers.kube_objects import encoded, obj, s3_secret
 from tests.helpers.kubectl import apply, forwarded, get, kubectl, wait
+from tests.helpers.minio_pod import BUCKET, KEYS, POD, SECURE, minio
 from tests.helpers.servers import wait_until
 
 pytestmark = pytest.mark.e2e
 FOUND_S = 240
 """For a pod to be scheduled, to fetch its model, to fail and to be started again, on a node with other things to do."""
 MODEL = "cv-tiny"
-BUCKET, TEAM = "slipway", "teams/doctor"
-KEYS = ("doctor-access", "doctor-secret-key")
+TEAM = "teams/doctor"
 GATEWAY = {"name": "kserve-ingress-gateway", "namespace": "kserve"}
-SECURE = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True}
-POD = {"runAsNonRoot": True, "runAsUser": 1000, "fsGroup": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
-
-
-def image(name: str) -> str:
-    """One of ours, as `make images` built it."""
-    lock = ROOT / "manifests/images.lock.yaml"
-    if not lock.exists():
-        pytest.skip("no images: make images images-load")
-    found = yaml.safe_load(lock.read_text(encoding="utf-8"))["images"][name]
-    return f"{found['repository']}:{found['tag']}"
 
 
 @dataclass(frozen=True)
@@ -56,27 +45,6 @@ class Shelf:
 
     def uri(self, release: str = "good") -> str:
         return f"s3://{BUCKET}/{TEAM}/{self.releases[release]}"
-
-
-def minio(namespace: str) -> list[dict[str, Any]]:
-    """A server whose data go with its pod."""
-    container = {
-        "name": "minio", "image": image("minio"), "imagePullPolicy": "IfNotPresent",
-        "args": ["server", "/data", "--address", ":9000", "--certs-dir", "/data/.certs"],
-        "env": [{"name": name, "value": value} for name, value in (
-            ("HOME", "/data"), ("MINIO_BROWSER", "off"), ("MINIO_ROOT_USER", KEYS[0]), ("MINIO_ROOT_PASSWORD", KEYS[1]))],
-        "readinessProbe": {"httpGet": {"path": "/minio/health/ready", "port": 9000}, "periodSeconds": 1},
-        "resources": {"requests": {"cpu": "20m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
-        "securityContext": SECURE, "volumeMounts": [{"name": "data", "mountPath": "/data"}],
-    }  # fmt: skip
-    spec = {"securityContext": POD, "containers": [container], "volumes": [{"name": "data", "emptyDir": {}}],
-            "enableServiceLinks": False, "terminationGracePeriodSeconds": 1}  # fmt: skip
-    labels = {"app": "minio"}
-    service = {"selector": labels, "ports": [{"port": 9000}]}
-    return [
-        obj("Pod", "minio", namespace=namespace, meta={"labels": labels}, spec=spec),
-        obj("Service", "minio", namespace=namespace, spec=service),
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +67,7 @@ def shelf(cluster, releases, tmp_path_factory) -> Iterator[Shelf]:
     kubectl("create", "namespace", namespace)
     kubectl("label", "namespace", namespace, *(f"{k}={v}" for k, v in RESTRICTED.items()))
     try:
-        apply(*minio(namespace))
+        apply(*minio(namespace, image("minio")))
         wait(namespace, "pod/minio", "condition=Ready")
         with forwarded(namespace, "service/minio", 9000) as address:
             store = S3Store(BUCKET, TEAM, endpoint=f"http://{address}", credentials=KEYS)

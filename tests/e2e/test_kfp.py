@@ -1,6 +1,6 @@
 """Pipelines on the Kubeflow Pipelines of the current cluster: its own API, pods, store and MLflow.
 
-KFP's namespace must be a team of the platform (README, "On Kubeflow Pipelines"). SLIPWAY_KFP_HOST names another API than the
+KFP's namespace becomes a team of the platform (README, "On Kubeflow Pipelines"). SLIPWAY_KFP_HOST names another API than the
 Service ml-pipeline; SLIPWAY_TRAIN_IMAGE another image than that of manifests/images.lock.yaml.
 """
 
@@ -18,13 +18,14 @@ import pytest
 from slipway import settings as settings_
 from slipway.runs import record
 from slipway.store.uri import Store, open_store
-from tests.e2e.conftest import MODELS, ROOT
+from tests.e2e.conftest import KFP as NAMESPACE
+from tests.e2e.conftest import kfp_service
+from tests.e2e.served import MODELS, ROOT
 from tests.helpers.command import slipway
 from tests.helpers.kubectl import apply, forwarded, get, kubectl, secret
 from tests.helpers.servers import wait_until
 
 pytestmark = pytest.mark.e2e
-NAMESPACE = os.environ.get("SLIPWAY_KFP_NAMESPACE") or "kubeflow"
 STEPS = ["prepare_data", "train", "export_onnx", "evaluate", "gate", "register_model", "deploy_model"]
 THREADS = "2"
 """What `pipelines.resources` gives the steps whose bits depend on it."""
@@ -44,13 +45,12 @@ class Kfp:
 
 
 @pytest.fixture(scope="module")
-def kfp(cluster) -> Iterator[Kfp]:
+def kfp(cluster, request) -> Iterator[Kfp]:
     """KFP's API and the team's store, the environment set for `slipway` commands."""
-    service = kubectl("-n", NAMESPACE, "get", "service", "ml-pipeline", "--ignore-not-found", "-o", "name")
+    service = kfp_service()
     if not service and not os.environ.get("SLIPWAY_KFP_HOST"):
         pytest.skip(f"no KFP API: SLIPWAY_KFP_HOST is not set, and {NAMESPACE} has no Service ml-pipeline")
-    if not kubectl("-n", NAMESPACE, "get", "configmap", "slipway-run", "--ignore-not-found", "-o", "name"):
-        pytest.skip(f"no team in KFP's namespace: give the platform chart teams.{NAMESPACE}")
+    request.getfixturevalue("platform")  # only now: a skip installs nothing
     told = get(NAMESPACE, "configmap", "slipway-run")["data"]
     keys = secret(NAMESPACE, "slipway-store")
     minio = httpx.URL(told["AWS_ENDPOINT_URL"])

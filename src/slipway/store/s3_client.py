@@ -13,12 +13,15 @@ ROLE_TIMEOUT_S = 1.0
 TRANSIENT = frozenset({"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "OperationAborted"})
 """S3 error codes that go away by themselves; so does every answer with status 429 or 5xx."""
 ABSENT = frozenset({"NoSuchKey", "NoSuchObject", "ResourceNotFound"})
+FULL = "the store is full: cannot {verb} {name}; make room (slipway gc --delete) or give it more, and run again"
 HINTS = {
     "NoSuchBucket": "no bucket '{bucket}'; create it, or name another in SLIPWAY_STORE",
     "InvalidAccessKeyId": "wrong credentials: the access key is unknown (InvalidAccessKeyId); check AWS_ACCESS_KEY_ID",
     "SignatureDoesNotMatch": "wrong credentials: the secret key does not fit (SignatureDoesNotMatch); "
     "check AWS_SECRET_ACCESS_KEY",
     "ExpiredToken": "wrong credentials: they have expired (ExpiredToken); get new ones",
+    "XMinioStorageFull": FULL,
+    "XMinioAdminBucketQuotaExceeded": FULL,
     "AccessDenied": "these credentials may not {verb} {name} (AccessDenied); ask for the permission, or use others",
 }
 

@@ -148,6 +148,7 @@ def answering(monkeypatch):
 
 SLOW_DOWN = (503, "application/xml", b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>")
 BAD_GATEWAY = (502, "text/html", b"<html>Bad Gateway</html>")
+FULL = (507, "application/xml", b"<Error><Code>XMinioStorageFull</Code><Message>Delete a few objects.</Message></Error>")
 LOCATION = (200, "application/xml", b"<LocationConstraint></LocationConstraint>")
 WEB_PAGE = (404, "text/html", b"<html>Not Found</html>")
 
@@ -164,6 +165,7 @@ def test_trouble_that_passes_is_waited_for(answering):
     [
         (WEB_PAGE, r"cannot read s3://bucket/x \(HTTP status 404\); this is no S3 server, check AWS_ENDPOINT_URL"),
         (BAD_GATEWAY, r"cannot read s3://bucket/x \(HTTP status 502\); the server is not well"),
+        (FULL, r"the store is full: cannot read s3://bucket/x; make room"),
         (SLOW_DOWN, r"cannot read s3://bucket/x \(SlowDown: Please reduce your request rate\.\)"),
     ],
 )
