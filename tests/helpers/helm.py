@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -61,6 +62,16 @@ def template(chart: str, *values: Path, namespace: str = "slipway", release: str
     return [found for found in yaml.safe_load_all(text) if found]
 
 
+def refuses(said: str) -> pytest.RaisesExc[HelmError]:
+    """A block in which Helm must refuse, with `said` somewhere in its message: `with helm.refuses("replicas"): …`."""
+    return pytest.raises(HelmError, match=re.escape(said))
+
+
+def open_objects(chart: str) -> list[str]:
+    """Where the chart's schema takes a key that it does not know, as a path of the schema; a misspelt one would pass there."""
+    return list(_open(json.loads((CHARTS / chart / "values.schema.json").read_text(encoding="utf-8")), ""))
+
+
 def pick(objects: list[dict], kind: str, name: str = "", namespace: str = "") -> dict:
     """The one object of that kind, name and namespace."""
     found = [
@@ -84,6 +95,17 @@ def pods(objects: list[dict]) -> Iterator[tuple[str, dict]]:
             yield _where(found), spec["jobTemplate"]["spec"]["template"]["spec"]
         elif "template" in spec and "containers" in spec["template"].get("spec", {}):
             yield _where(found), spec["template"]["spec"]
+
+
+def _open(node: Any, where: str) -> Iterator[str]:
+    if isinstance(node, dict):
+        if "properties" in node and node.get("additionalProperties") is not False:
+            yield where
+        for key, value in node.items():
+            yield from _open(value, f"{where}/{key}")
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _open(value, f"{where}/{index}")
 
 
 def _where(found: dict) -> str:
