@@ -60,11 +60,12 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _build(name: str, image: dict[str, str], build_args: list[str]) -> None:
+def _build(name: str, image: dict[str, Any], build_args: list[str]) -> None:
     version = _said(sys.executable, "-c", "import slipway; print(slipway.__version__)")
     revision = _said("git", "-C", str(ROOT), "rev-parse", "HEAD")
     plain = f"{image['repository']}:{version}"
-    given = [f"VERSION={version}", f"REVISION={revision}", *build_args]
+    given = [f"{key}={value}" for key, value in image.get("args", {}).items()]
+    given += [f"VERSION={version}", f"REVISION={revision}", *build_args]
     if index := os.environ.get("SLIPWAY_TORCH_INDEX"):
         given.append(f"TORCH_INDEX={index}")
     print(f"images: building {plain}", file=sys.stderr)
