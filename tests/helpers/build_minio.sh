@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # Builds the MinIO server, of the S3 tests and of the image slipway-minio, from its public Go module, once: build_minio.sh DEST
-# Writes DEST.modules beside it: every module inside.
 # Needs Go 1.24 or newer and its module proxy.
 set -euo pipefail
 
@@ -9,7 +8,5 @@ module=github.com/minio/minio
 version=v0.0.0-20260212201848-7aac2a2c5b7c
 release=RELEASE.2025-10-15T17-29-55Z
 
-dest=${1:?usage: build_minio.sh DEST}
-"$(dirname "$0")/build_go_program.sh" "$dest" "$module@$version" \
+"$(dirname "$0")/build_go_program.sh" "${1:?usage: build_minio.sh DEST}" "$module@$version" \
   "-s -w -X $module/cmd.ReleaseTag=$release" --version
-go version -m "$dest" | sed 1d >"$dest.modules"  # what is inside: module, version, sum
