@@ -3,13 +3,13 @@
 import ast
 import inspect
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from itertools import pairwise
 from math import isfinite
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from slipway.errors import ConfigError, unknown
 
@@ -21,7 +21,10 @@ _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0"
 
 @cache
 def types(of: type) -> Mapping[str, tuple[type, bool]]:
-    """Type of every field of a dataclass (str, int, float or bool), and whether it may be None."""
+    """Type of every field of a dataclass, and whether it may be None.
+
+    Options are str, int, float or bool; what is read from a file may also be one of the types that `configured` names.
+    """
     hints = get_type_hints(of)
     found = {}
     for field in fields(of):
@@ -49,18 +52,54 @@ def meanings(of: type) -> Mapping[str, str]:
     return found
 
 
-def configured(of: type[T], values: Mapping[str, Any], *, where: str) -> T:
+def read_yaml(path: Path, *, what: str = "") -> Any:
+    """What a YAML file holds; None when it is empty.
+
+    Args:
+        what: names the file in errors, such as `--file models.yaml`; empty means its path.
+    Raises: ConfigError: it cannot be read, or is not YAML.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{what or path}: cannot be read ({getattr(exc, 'strerror', None) or exc})") from exc
+    except yaml.YAMLError as exc:
+        mark, problem = getattr(exc, "problem_mark", None), getattr(exc, "problem", None)
+        said = f"line {mark.line + 1}: {problem}" if mark and problem else " ".join(str(exc).split())
+        raise ConfigError(f"{what or path}: not YAML ({said})") from exc
+
+
+def configured(of: type[T], values: object, *, where: str, joint: str = ".") -> T:
     """A record from values by name, as they come from YAML, JSON or KFP.
+
+    Besides texts, numbers and truths its fields may be tuples of texts, tuples of records (lists of tables), and mappings
+    of texts to tuples of texts; where a list of texts is asked for, a single text is a list of one.
 
     Args:
         where: what an error starts with.
-    Raises: ConfigError: an unknown name, with the near match; a value of another type, or out of range.
+        joint: what stands between that and a field's name; `: ` after the name of a file.
+    Raises: ConfigError: it is no table; an unknown name, with the near match; a missing one; a value of another type, or
+        out of range.
     """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where}: must be a table of names and values, got {values!r:.80}")
     known = types(of)  # type: ignore[arg-type]  # mypy does not take a type for hashable
     for name in values:
         if name not in known:
-            raise ConfigError(unknown(where, name, known))
-    return of(**{name: from_value(f"{where}.{name}", value, *known[name]) for name, value in values.items()})
+            raise ConfigError(unknown(where, str(name), known))
+    needed = _needed(of)
+    if missing := [name for name in needed if name not in values]:
+        raise ConfigError(f"{where}: {missing[0]} is missing; needed are {', '.join(needed)}")
+    return of(**{name: _field(f"{where}{joint}{name}", value, *known[name]) for name, value in values.items()})
+
+
+def records(of: type[T], entries: object, *, where: str) -> tuple[T, ...]:
+    """Records from a list of tables. Raises: ConfigError: it is no list, or see `configured`; the message has the position."""
+    if not isinstance(entries, list):
+        raise ConfigError(f"{where}: must be a list, got {entries!r:.80}")
+    return tuple(configured(of, values, where=f"{where}[{i}]") for i, values in enumerate(entries))
 
 
 def from_value(what: str, value: object, kind: type, optional: bool = False) -> Value:
@@ -111,6 +150,29 @@ def to_text(value: Value) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return "none" if value is None else str(value)
+
+
+def _needed(of: type) -> list[str]:
+    return [field.name for field in fields(of) if field.default is MISSING and field.default_factory is MISSING]
+
+
+def _field(what: str, value: object, kind: Any, optional: bool) -> Any:
+    """A value in the type of its field, see `configured`."""
+    if get_origin(kind) is tuple:
+        item = get_args(kind)[0]
+        return records(item, value, where=what) if isinstance(item, type) and is_dataclass(item) else _texts(what, value)
+    if get_origin(kind) is Mapping:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{what}: must be a table of texts, each with one or a list of them, got {value!r:.80}")
+        return {str(key): _texts(f"{what}: {key}", found) for key, found in value.items()}
+    return from_value(what, value, kind, optional)
+
+
+def _texts(what: str, value: object) -> tuple[str, ...]:
+    found = [value] if isinstance(value, str) else value
+    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        raise ConfigError(f"{what}: must be a text or a list of texts, got {value!r:.80}")
+    return tuple(found)
 
 
 def _expected(kind: type, optional: bool) -> str:

@@ -108,18 +108,11 @@ def _followed(text: str, sizes: Any) -> "Followed":
 
 def _of_file(path: Path) -> "list[Followed]":
     """Raises: ConfigError: it cannot be read, or an entry has an unknown key or another type."""
-    import yaml
-
-    from slipway.config import configured
+    from slipway.config import read_yaml, records
     from slipway.deploy.follow import Followed
 
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as exc:
-        raise ConfigError(f"--file {path}: cannot be read ({' '.join(str(exc).split())})") from exc
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) and entry.get("name") for entry in entries):
-        raise ConfigError(f"--file {path}: must be a list of models, each with a name")
-    return [configured(Followed, entry, where=f"{path.name}[{i}]") for i, entry in enumerate(entries)]
+    what = f"--file {path}"
+    return list(records(Followed, read_yaml(path, what=what), where=what))
 
 
 def _say(line: str) -> None:

@@ -35,6 +35,10 @@ class Followed:
     cpu: str | None = None
     memory: str | None = None
 
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ConfigError("model to follow: its name is empty; give that of the registry")
+
     @property
     def spec(self) -> str:
         """As the registry resolves it."""

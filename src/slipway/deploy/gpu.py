@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from slipway.config import configured, read_yaml
 from slipway.errors import ConfigError, unknown
 
 RESOURCE = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
@@ -124,38 +125,8 @@ def _expressions(labels: Mapping[str, tuple[str, ...]]) -> list[dict[str, Any]]:
 
 
 def _table(path: Path) -> dict[str, GpuProfile]:
-    import yaml
-
-    try:
-        table = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as exc:
-        raise ConfigError(f"{path}: no table of GPU profiles ({str(exc).splitlines()[0]}); see SLIPWAY_GPU_PROFILES") from exc
-    if not isinstance(table, dict) or not all(isinstance(entry, dict) for entry in table.values()):
-        raise ConfigError(f"{path}: must be NAME: {{resource: …}} for each profile, as in {TABLE}")
-    return {str(name): _profile(f"{path}: {name}", entry) for name, entry in table.items()}
-
-
-def _profile(where: str, entry: Mapping[str, Any]) -> GpuProfile:
-    known = [f.name for f in fields(GpuProfile)]
-    for key in entry:
-        if key not in known:
-            raise ConfigError(unknown(where, key, known))
-    if "resource" not in entry:
-        raise ConfigError(f"{where}: has no resource; such as `resource: nvidia.com/gpu`")
-    values = dict(entry)
-    try:
-        values["tolerate"] = _texts(entry.get("tolerate", []))
-        for key in ("nodes", "prefer"):
-            values[key] = {str(label): _texts(found) for label, found in entry.get(key, {}).items()}
-        if not isinstance(values.get("count", 1), int) or not isinstance(values.get("spot", False), bool):
-            raise TypeError("count is a whole number, spot true or false")
-        return GpuProfile(**values)
-    except (AttributeError, TypeError) as exc:
-        raise ConfigError(f"{where}: malformed ({exc}); `nodes` and `prefer` hold LABEL: [VALUE, …], `tolerate` keys") from exc
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    found = [value] if isinstance(value, str) else value
-    if not isinstance(found, list) or (not found and found != []) or not all(isinstance(item, str) for item in found):
-        raise TypeError(f"a text or a list of texts, got {value!r}")
-    return tuple(found)
+    what = f"GPU profiles {path}"
+    table = read_yaml(path, what=what) or {}
+    if not isinstance(table, dict):
+        raise ConfigError(f"{what}: must be NAME: {{resource: …}} for each profile, as in {TABLE}; got {table!r:.80}")
+    return {str(name): configured(GpuProfile, entry, where=f"{what}: {name}") for name, entry in table.items()}

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from slipway.config import read_yaml
 from slipway.errors import ConfigError
 from slipway.settings import Settings
 
@@ -23,16 +24,12 @@ def listed(path: Path, name: str) -> str:
         name: serve, train, mlflow or minio.
     Raises: ConfigError: it cannot be read, or does not name the image.
     """
-    import yaml
-
+    values: Any = read_yaml(path, what=f"SLIPWAY_IMAGES {path}")
     try:
-        values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
         image = values["images"][name]
         registry = str((values.get("global") or {}).get("imageRegistry") or "").rstrip("/")
         repository = str(image.get("repository") or f"slipway-{name}")
         tag, digest = str(image.get("tag") or ""), str(image.get("digest") or "")
-    except (OSError, yaml.YAMLError) as exc:
-        raise ConfigError(f"SLIPWAY_IMAGES {path}: cannot be read ({str(exc).splitlines()[0]})") from exc
     except (KeyError, TypeError, AttributeError) as exc:
         raise ConfigError(
             f"SLIPWAY_IMAGES {path}: does not have images.{name}; write `images: {{{name}: {{tag: …}}}}`"

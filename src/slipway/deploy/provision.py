@@ -18,12 +18,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
-from slipway.config import configured
+from slipway.config import configured, read_yaml
 from slipway.deploy.kube import APPLY, Kube
 from slipway.deploy.pod import STORE_KEYS
-from slipway.errors import ConfigError, ConflictError, SlipwayError, StoreError, UserError, unknown
+from slipway.errors import ConfigError, ConflictError, SlipwayError, StoreError, UserError
 from slipway.store.grants import Admin, Grant
 
 MANAGER = "slipway-provision"
@@ -81,19 +79,10 @@ def read_plan(path: Path) -> Plan:
 
     Raises: ConfigError: it cannot be read, has an unknown or a missing key, or a prefix that is none.
     """
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-        known = ("endpoint", "region", "bucket", "grants")
-        if not isinstance(found, dict) or any(key not in found for key in known):
-            raise ConfigError(f"{path}: must have the keys {', '.join(known)}")
-        for key in found.keys() - set(known):
-            raise ConfigError(unknown(str(path), str(key), known))
-        grants = [configured(Credential, grant, where=f"{path}: grants[{i}]") for i, grant in enumerate(found.pop("grants"))]
-    except (OSError, yaml.YAMLError, TypeError, AttributeError) as exc:
-        raise ConfigError(f"{path}: no plan ({' '.join(str(exc).split())[:200]})") from exc
-    for credential in grants:
+    plan = configured(Plan, read_yaml(path), where=str(path), joint=": ")
+    for credential in plan.grants:
         _ = credential.grant  # a wrong prefix is refused before anything is done
-    return Plan(**found, grants=tuple(grants))
+    return plan
 
 
 def provision(plan: Plan, admin: Admin, kube: Kube, *, say: Callable[[str], None], wait_s: float = 0) -> dict[str, Any]:

@@ -1,15 +1,12 @@
 """The table of objectives: what it may say, and what it must not."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from slipway.config import configured
+from slipway.config import configured, read_yaml
 from slipway.errors import ConfigError, unknown
 from slipway.monitor.metrics import DURATION_BUCKETS_S, PROTOCOLS
 
@@ -128,23 +125,9 @@ class Table:
 def load(path: Path = TABLE) -> Table:
     """The table of a file.
 
-    Raises: ConfigError: not there, not YAML, an unknown key (with the near match), or a value out of range.
+    Raises: ConfigError: not there, not YAML, an unknown key (with the near match), a missing one, or a value out of range.
     """
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as exc:
-        raise ConfigError(f"{path}: cannot be read as YAML: {' '.join(str(exc).split())}") from exc
-    if not isinstance(data, Mapping):
-        raise ConfigError(f"{path}: must be a table with `slos` and `burn_rates`, got {type(data).__name__}")
-    for key in data:
-        if key not in ("slos", "burn_rates"):
-            raise ConfigError(unknown(path.name, str(key), ("slos", "burn_rates")))
-    return Table(
-        slos=tuple(_slo(*entry) for entry in _entries(path, data, "slos", Slo)),
-        burn_rates=tuple(
-            configured(BurnRate, values, where=where) for where, values in _entries(path, data, "burn_rates", BurnRate)
-        ),
-    )
+    return configured(Table, read_yaml(path), where=path.name, joint=": ")
 
 
 def seconds(duration: str) -> int:
@@ -152,34 +135,6 @@ def seconds(duration: str) -> int:
     if not (match := _DURATION.fullmatch(duration)):
         raise ConfigError(f"burn rate: '{duration}' must be a number and s, m, h or d, such as 5m")
     return int(match[1]) * _UNITS_S[match[2]]
-
-
-def _entries(path: Path, data: Mapping[str, Any], key: str, of: type) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Where each entry of a list stands, and what it says."""
-    entries = data.get(key)
-    if not isinstance(entries, list):
-        raise ConfigError(f"{path.name}: {key}: must be a list, got {type(entries).__name__}")
-    for i, values in enumerate(entries):
-        where = f"{path.name}: {key}[{i}]"
-        if not isinstance(values, dict):
-            raise ConfigError(f"{where}: must be a table of names and values, got {values!r}")
-        needed = [field.name for field in fields(of) if field.default is MISSING]
-        if missing := [name for name in needed if name not in values]:
-            raise ConfigError(f"{where}: {missing[0]} is missing; needed are {', '.join(needed)}")
-        yield where, values
-
-
-def _slo(where: str, values: dict[str, Any]) -> Slo:
-    lists = ("models", "protocols")
-    models, protocols = (_names(f"{where}.{name}", values.get(name, [])) for name in lists)
-    slo = configured(Slo, {k: v for k, v in values.items() if k not in lists}, where=where)
-    return replace(slo, models=models, protocols=protocols)
-
-
-def _names(where: str, given: object) -> tuple[str, ...]:
-    if not isinstance(given, list) or not all(isinstance(item, str) for item in given):
-        raise ConfigError(f"{where}: must be a list of names, got {given!r}")
-    return tuple(given)
 
 
 def _one_of(what: str, got: str, allowed: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import slipway
-from slipway.config import configured, from_text, from_value, types
+from slipway.config import configured, from_text, from_value, read_yaml, types
 from slipway.data.checks.config import CheckConfig
 from slipway.errors import ConfigError, unknown
 from slipway.evaluation.gate import GateConfig
@@ -165,14 +165,7 @@ def _preset(family: str, preset: str) -> dict[str, Any]:
 
 def _lines(path: Path, where: str) -> dict[str, Any]:
     """The `name: value` lines of a YAML file."""
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{where}: cannot be read ({getattr(exc, 'strerror', None) or exc})") from exc
-    except yaml.YAMLError as exc:
-        raise ConfigError(f"{where}: not YAML ({str(exc).splitlines()[0]})") from exc
+    content = read_yaml(path, what=where)
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise ConfigError(f"{where}: must hold `name: value` lines, got {type(content).__name__}")
     return content

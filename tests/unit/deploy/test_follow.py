@@ -10,6 +10,7 @@ from threading import Event
 
 import pytest
 
+from slipway.cli.deploy import _of_file
 from slipway.deploy.follow import Followed, Follower
 from slipway.deploy.kube import Kube
 from slipway.deploy.manifest import inference_service
@@ -211,6 +212,23 @@ def test_run_ends_when_it_is_told_to(api):
 def test_what_cannot_be_followed_is_refused(models, more, said):
     with pytest.raises(ConfigError, match=said):
         follower(Registry(), *models, said=[], **more)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{name: cv}", ": must be a list"),
+        ("- {name: cv}\n- cv", r"\[1\]: must be a table of names and values, got 'cv'"),
+        ("- {alias: champion}", r"\[0\]: name is missing"),
+        ("- {name: ''}", "its name is empty"),
+        ("- {name: cv, replicas: 2}", r"\[0\]: unknown 'replicas'; did you mean 'min_replicas'"),
+    ],
+)
+def test_a_file_that_is_no_list_of_models_is_refused(tmp_path, content, says):
+    path = tmp_path / "follow.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=says):
+        _of_file(path)
 
 
 def test_command_follows_until_sigterm(api, tmp_path):

@@ -85,12 +85,13 @@ def test_what_is_no_profile_is_refused(text, says):
     ("content", "says"),
     [
         ("lab: {resorce: nvidia.com/gpu}", "did you mean 'resource'"),
-        ("lab: {count: 2}", "has no resource"),
-        ("lab: {resource: nvidia.com/gpu, nodes: [a]}", "malformed"),
-        ("lab: {resource: nvidia.com/gpu, count: two}", "malformed"),
-        ("lab: {resource: nvidia.com/gpu, shared_memory: 8}", "must be a size such as 8Gi|malformed"),
-        ("lab: nvidia.com/gpu", "must be NAME"),
-        ("{", "no table of GPU profiles"),
+        ("lab: {count: 2}", "resource is missing; needed are resource"),
+        ("lab: {resource: nvidia.com/gpu, nodes: [a]}", r"lab\.nodes: must be a table of texts"),
+        ("lab: {resource: nvidia.com/gpu, count: two}", r"lab\.count: must be a whole number, got 'two'"),
+        ("lab: {resource: nvidia.com/gpu, shared_memory: 8}", r"lab\.shared_memory: must be text, got 8"),
+        ("lab: nvidia.com/gpu", "lab: must be a table of names and values, got 'nvidia.com/gpu'"),
+        ("[lab]", "must be NAME"),
+        ("{", "GPU profiles .*: not YAML .line 1"),
     ],
 )
 def test_a_malformed_table_is_one_line(tmp_path, content, says):

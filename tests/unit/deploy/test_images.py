@@ -35,7 +35,7 @@ def test_a_list_that_does_not_name_it_is_one_line(tmp_path, text):
     if text is not None:
         path.write_text(text)
     with pytest.raises(
-        ConfigError, match=r"SLIPWAY_IMAGES .*images\.yaml: (cannot be read|does not have images.train)"
+        ConfigError, match=r"SLIPWAY_IMAGES .*images\.yaml: (cannot be read|not YAML|does not have images.train)"
     ) as caught:
         images.listed(path, "train")
     assert "\n" not in str(caught.value)

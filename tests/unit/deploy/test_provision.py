@@ -23,12 +23,13 @@ def write(folder: Path, plan: object) -> Path:
     ("plan", "said"),
     [
         ({**PLAN, "bucke": "b"}, "did you mean 'bucket'"),
-        ({k: v for k, v in PLAN.items() if k != "region"}, "must have the keys endpoint, region, bucket, grants"),
+        ({k: v for k, v in PLAN.items() if k != "region"}, "region is missing; needed are endpoint, region, bucket, grants"),
         ({**PLAN, "grants": [{**GRANT, "secrit": "s"}]}, r"grants\[0\]: unknown 'secrit'"),
-        ({**PLAN, "grants": [{k: v for k, v in GRANT.items() if k != "user"}]}, "user"),
+        ({**PLAN, "grants": [{k: v for k, v in GRANT.items() if k != "user"}]}, r"grants\[0\]: user is missing"),
         ({**PLAN, "grants": [{**GRANT, "prefix": "teams/../b"}]}, "part '..' is not allowed"),
         ({**PLAN, "grants": [{**GRANT, "write": "yes, please"}]}, r"grants\[0\]\.write"),
-        ("no mapping", "must have the keys"),
+        ("no mapping", "must be a table of names and values, got 'no mapping'"),
+        ({**PLAN, "grants": GRANT}, "grants: must be a list"),
     ],
 )
 def test_a_wrong_plan_is_refused_before_anything_is_done(tmp_path, plan, said):

@@ -41,11 +41,12 @@ def test_an_alert_needs_more_requests_than_one_bad_one_could_set_off(tmp_path):
         ("{name: a, what: errors, objective: 99}", "objective: must be above 0 and below 1, got 99"),
         ("{name: a, what: errors, objective: 0.9}", "at 0.9 a burn rate of 14.4 is more than all requests"),
         ("{name: a, what: error, objective: 0.99}", "unknown 'error'; did you mean 'errors'?"),
-        ("{name: a, what: errors, objectiv: 0.99}", r"slos\[0\]: objective is missing"),
+        ("{name: a, what: errors, objectiv: 0.99}", r"slos\[0\]: unknown 'objectiv'; did you mean 'objective'"),
+        ("{name: a, what: errors}", r"slos\[0\]: objective is missing; needed are name, what, objective"),
         ("{name: a, what: errors, objective: 0.99, min_request: 5}", "unknown 'min_request'; did you mean 'min_requests'?"),
         ("{name: a, what: errors, objective: 0.99, min_requests: 0}", "min_requests: must be >= 1"),
         ("{name: a, what: errors, objective: 0.99, protocols: [grpc]}", "unknown 'grpc'; did you mean 'grpc_v2'?"),
-        ("{name: a, what: errors, objective: 0.99, models: parts}", r"slos\[0\].models: must be a list of names, got 'parts'"),
+        ("{name: a, what: errors, objective: 0.99, models: 3}", r"slos\[0\].models: must be a text or a list of texts, got 3"),
         ('{name: a, what: errors, objective: 0.99, models: ["a.*"]}', "is no model's name"),
         ("{name: A b, what: errors, objective: 0.99}", "slo name: 'A b' must be"),
         ("{name: a, what: errors, objective: high}", "objective: must be a number, got 'high'"),
@@ -80,9 +81,9 @@ def test_a_file_that_is_no_table_is_told(tmp_path):
         load(tmp_path, LATENCY, more="slo: 1\n")
     path = tmp_path / "text.yaml"
     for text, told in (
-        ("a: [", "cannot be read as YAML"),
+        ("a: [", "not YAML .line 1"),
         ("just words", "must be a table"),
-        ("slos: 3", "slos: must be a list"),
+        ("slos: 3\nburn_rates: []", "slos: must be a list"),
     ):
         path.write_text(text)
         with pytest.raises(ConfigError, match=told):
