@@ -14,8 +14,18 @@ Lines = list[str]  # in the class below, `list` is a method
 HINTS = {401: "; log in again", 403: "; this account may not do that there"}
 
 
+def path(version: str, namespace: str, plural: str, name: str = "") -> str:
+    """The API's path of an object, or of a collection; no namespace means all of them, or none.
+
+    Args:
+        version: of the API, such as `v1` or `apps/v1`.
+    """
+    root = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    return root + (f"/namespaces/{namespace}" if namespace else "") + f"/{plural}" + (f"/{name}" if name else "")
+
+
 class Kube:
-    """A cluster as one account sees it. Paths are the API's own, such as /api/v1/namespaces/team-a/pods."""
+    """A cluster as one account sees it. Paths are the API's own, see `path`."""
 
     def __init__(self, context: str = "") -> None:
         """Of the pod's service account inside a cluster, of the kubeconfig elsewhere; nothing is sent yet.
@@ -84,9 +94,9 @@ class Kube:
             previous: of the container before its last restart.
         """
         query = {"container": container, "tailLines": str(lines), **({"previous": "true"} if previous else {})}
-        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+        where = f"{path('v1', namespace, 'pods', pod)}/log"
         try:
-            text = self._send("GET", path, path, query, None, JSON, HINTS, raw=True)
+            text = self._send("GET", where, where, query, None, JSON, HINTS, raw=True)
         except ClusterError as exc:
             if exc.status in (400, 404):  # not started yet, or no longer kept
                 return []

@@ -3,6 +3,7 @@
 import re
 from typing import Any, Literal
 
+from slipway.deploy.pod import MANAGED_BY, OURS, PART_OF
 from slipway.errors import ConfigError
 
 API_VERSION = "serving.kserve.io/v1beta1"
@@ -12,7 +13,7 @@ PORT = 8080
 HTTP_PORT, GRPC_PORT = 80, 8081
 """Of the predictor's Service, which KServe makes from the runtime's ports: the first becomes 80, the others stay."""
 SERVICE_ACCOUNT = "slipway-models"
-"""Reads every model of its team; `slipway-model-<name>` reads one."""
+"""Reads every model of its team; see also `own_account`."""
 MODEL, ROLE, VERSION, DIGEST = "slipway.model", "slipway.role", "slipway.version", "slipway.digest"
 """Labels of an InferenceService, which its pods carry, too. The runtime serves under the name that MODEL says."""
 RELEASE_DIGEST = "slipway/release-digest"
@@ -103,8 +104,8 @@ def inference_service(
             "name": called,
             "namespace": namespace,
             "labels": {
-                "app.kubernetes.io/managed-by": "slipway",
-                "app.kubernetes.io/part-of": "slipway",
+                MANAGED_BY: OURS,
+                PART_OF: OURS,
                 MODEL: name,
                 ROLE: role,
                 DIGEST: digest[:12],
@@ -137,6 +138,11 @@ def inference_service(
 def object_name(model: str, role: Role) -> str:
     """Name of the InferenceService of a model in a role."""
     return model if role == "stable" else f"{model}-canary"
+
+
+def own_account(model: str) -> str:
+    """Name of the ServiceAccount, and of its Secret, that read this model alone."""
+    return f"slipway-model-{model}"
 
 
 def predictor(service: str) -> str:

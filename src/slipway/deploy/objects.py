@@ -4,14 +4,17 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from slipway.deploy.kube import APPLY, Kube
+from slipway.deploy import manifest, route
+from slipway.deploy.kube import APPLY, Kube, path
+from slipway.deploy.pod import MANAGED_BY, OURS
 from slipway.errors import ClusterError, ConflictError
 
 FIELD_MANAGER = "slipway"
 KINDS = {
-    "InferenceService": ("serving.kserve.io/v1beta1", "inferenceservices"),
-    "HTTPRoute": ("gateway.networking.k8s.io/v1", "httproutes"),
+    "InferenceService": (manifest.API_VERSION, "inferenceservices"),
+    "HTTPRoute": (route.API_VERSION, "httproutes"),
     "Deployment": ("apps/v1", "deployments"),
+    "Secret": ("v1", "secrets"),
     "ServiceAccount": ("v1", "serviceaccounts"),
 }
 """Kind -> API version and plural."""
@@ -19,36 +22,30 @@ MISSING = {
     "InferenceService": "; is KServe installed, and does the namespace exist?",
     "HTTPRoute": "; is the Gateway API installed, and does the namespace exist?",
 }
-MANAGED_BY = "app.kubernetes.io/managed-by"
-OURS = "slipway"
 HELM_RELEASE = "meta.helm.sh/release-name"
-
-
-def path(kind: str, namespace: str, name: str) -> str:
-    """The API's path of an object."""
-    version, plural = KINDS[kind]
-    return f"/{'apis' if '/' in version else 'api'}/{version}/namespaces/{namespace}/{plural}/{name}"
 
 
 def find(kube: Kube, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
     """The object; None when there is none, or its kind is unknown here. Raises: ClusterError: no answer, or a refusal."""
-    return kube.find(path(kind, namespace, name))
+    return kube.find(_path(kind, namespace, name))
 
 
-def apply(kube: Kube, wanted: Mapping[str, Any]) -> dict[str, Any]:
+def apply(kube: Kube, wanted: Mapping[str, Any], *, manager: str = FIELD_MANAGER) -> dict[str, Any]:
     """Server-side apply: what we applied before and is no longer in `wanted` goes, what others set stays.
 
     Where `metadata.resourceVersion` is given, only onto the object as it was then.
 
+    Args:
+        manager: owner of the fields.
     Returns: the object as it is now.
     Raises: ClusterError: no answer, or a refusal (status 409: it was changed since).
     """
     kind, meta = wanted["kind"], wanted["metadata"]
     return kube.call(
         "PATCH",
-        path(kind, meta["namespace"], meta["name"]),
+        _path(kind, meta["namespace"], meta["name"]),
         f"{kind} {meta['namespace']}/{meta['name']}",
-        query={"fieldManager": FIELD_MANAGER, "force": "true"},
+        query={"fieldManager": manager, "force": "true"},
         body=wanted,
         content_type=APPLY,
         hints={404: MISSING.get(kind, "")},
@@ -69,7 +66,7 @@ def delete(
 
     Raises: ClusterError: no answer, a refusal, or still there after `timeout_s`.
     """
-    where = path(kind, namespace, name)
+    where = _path(kind, namespace, name)
     try:
         kube.call("DELETE", where, f"{kind} {namespace}/{name}")
     except ClusterError as exc:
@@ -98,3 +95,8 @@ def must_be_ours(found: Mapping[str, Any] | None) -> None:
         raise ConflictError(f"{what}: belongs to the Helm release '{release}'; change its values and upgrade it")
     said = f"its label {MANAGED_BY} is '{owner}'" if owner else f"it has no label {MANAGED_BY}"
     raise ConflictError(f"{what}: was not made by slipway ({said}); delete it, or choose another name for the model")
+
+
+def _path(kind: str, namespace: str, name: str) -> str:
+    version, plural = KINDS[kind]
+    return path(version, namespace, plural, name)

@@ -1,15 +1,21 @@
-"""What every pod of ours reads from its namespace: names and keys, in one place."""
+"""What objects of ours are known by, and what every pod of ours reads from its namespace: names and keys, in one place."""
 
 import re
 
+MANAGED_BY, PART_OF, OURS = "app.kubernetes.io/managed-by", "app.kubernetes.io/part-of", "slipway"
+"""Labels of every object of ours, and what they say."""
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 """Of an image: what comes after the @."""
 
 STORE_SECRET = "slipway-store"
 """Secret of the run's namespace: STORE_KEYS. Optional: an IAM role does as well."""
 STORE_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+S3_ENDPOINT, S3_USE_HTTPS = "serving.kserve.io/s3-endpoint", "serving.kserve.io/s3-usehttps"
+"""Annotations by which KServe's download learns from such a Secret where the store is: host:port, and 0 or 1."""
 RUN_CONFIG = "slipway-run"
-"""ConfigMap of the run's namespace: what `slipway.settings` reads."""
+"""ConfigMap of the run's namespace: what `slipway.settings` reads. By it a team's namespace is known."""
+RUN_ACCOUNT = "slipway-run"
+"""ServiceAccount of a namespace's runs."""
 REQUIRED_KEYS = ("SLIPWAY_STORE", "MLFLOW_TRACKING_URI")
 """Without them a pod would keep its work in its own file system and lose it: it does not start, then times out."""
 OPTIONAL_KEYS = (

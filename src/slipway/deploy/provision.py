@@ -19,13 +19,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from slipway.config import configured, read_yaml
-from slipway.deploy.kube import APPLY, Kube
-from slipway.deploy.pod import STORE_KEYS
+from slipway.deploy import objects
+from slipway.deploy.kube import Kube, path
+from slipway.deploy.pod import MANAGED_BY, OURS, PART_OF, S3_ENDPOINT, S3_USE_HTTPS, STORE_KEYS
 from slipway.errors import ConfigError, ConflictError, SlipwayError, StoreError, UserError
 from slipway.store.grants import Admin, Grant
 
 MANAGER = "slipway-provision"
-"""Field manager, and value of the label `app.kubernetes.io/managed-by`, of the Secrets."""
+"""Field manager, and value of the label MANAGED_BY, of the Secrets."""
 KEY_CHARACTERS = 40
 """MinIO takes 8 and more; hexadecimal, 160 bits."""
 PAUSE_S = 2.0
@@ -53,11 +54,6 @@ class Credential:
     def grant(self) -> Grant:
         """What the user may do."""
         return Grant(user=self.user, prefix=self.prefix, write=self.write)
-
-    @property
-    def path(self) -> str:
-        """Of the Secret in the cluster's API."""
-        return f"/api/v1/namespaces/{self.namespace}/secrets/{self.secret}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +93,7 @@ def provision(plan: Plan, admin: Admin, kube: Kube, *, say: Callable[[str], None
     _make_bucket(admin, plan.bucket, wait_s, say)
     made, removed = [], []
     for credential in plan.grants:
-        secret = kube.find(credential.path)
+        secret = objects.find(kube, "Secret", credential.namespace, credential.secret)
         key = _key(secret, credential)
         if not key:
             key = secrets.token_hex(KEY_CHARACTERS // 2)
@@ -121,7 +117,7 @@ def _key(secret: Mapping[str, Any] | None, credential: Credential) -> str:
     if secret is None:
         return ""
     labels = secret["metadata"].get("labels") or {}
-    if labels.get("app.kubernetes.io/managed-by") != MANAGER:
+    if labels.get(MANAGED_BY) != MANAGER:
         raise ConflictError(
             f"Secret {credential.namespace}/{credential.secret}: is there and not ours; "
             f"remove it, or provision nothing (provision.enabled=false)"
@@ -136,21 +132,21 @@ def _key(secret: Mapping[str, Any] | None, credential: Credential) -> str:
 
 def _write(kube: Kube, plan: Plan, credential: Credential, key: str) -> None:
     """Server-side apply the Secret, with KServe's annotations, owned by its service account."""
-    path = f"/api/v1/namespaces/{credential.namespace}/serviceaccounts/{credential.account}"
-    owner = kube.call("GET", path, f"ServiceAccount {credential.namespace}/{credential.account}")
+    account = path("v1", credential.namespace, "serviceaccounts", credential.account)
+    owner = kube.call("GET", account, f"ServiceAccount {credential.namespace}/{credential.account}")
     server = urlsplit(plan.endpoint)
     values = dict(zip(STORE_KEYS, (credential.user, key), strict=True))
-    body = {
+    wanted = {
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "Opaque",
         "metadata": {
             "name": credential.secret,
             "namespace": credential.namespace,
-            "labels": {"app.kubernetes.io/managed-by": MANAGER, "app.kubernetes.io/part-of": "slipway"},
+            "labels": {MANAGED_BY: MANAGER, PART_OF: OURS},
             "annotations": {
-                "serving.kserve.io/s3-endpoint": server.netloc,
-                "serving.kserve.io/s3-usehttps": "1" if server.scheme == "https" else "0",
+                S3_ENDPOINT: server.netloc,
+                S3_USE_HTTPS: "1" if server.scheme == "https" else "0",
                 "serving.kserve.io/s3-region": plan.region,
                 "serving.kserve.io/s3-useanoncredential": "false",
                 "serving.kserve.io/s3-usevirtualbucket": "false",
@@ -161,9 +157,7 @@ def _write(kube: Kube, plan: Plan, credential: Credential, key: str) -> None:
         },
         "data": {name: base64.b64encode(value.encode()).decode() for name, value in values.items()},
     }
-    query = {"fieldManager": MANAGER, "force": "true"}
-    what = f"Secret {credential.namespace}/{credential.secret}"
-    kube.call("PATCH", credential.path, what, query=query, body=body, content_type=APPLY)
+    objects.apply(kube, wanted, manager=MANAGER)
 
 
 def _make_bucket(admin: Admin, bucket: str, wait_s: float, say: Callable[[str], None]) -> None:

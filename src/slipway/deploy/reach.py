@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from slipway.deploy.kube import Kube
+from slipway.deploy.kube import Kube, path
 from slipway.errors import ClusterError
 
 SERVICE = re.compile(r"([a-z0-9][-a-z0-9]*)(?:\.([a-z0-9][-a-z0-9]*))?(\.svc(?:\.[-.a-z0-9]+)?)?")
@@ -33,7 +33,7 @@ def reach(kube: Kube, url: str, *, namespace: str) -> Iterator[str]:
     host, port = parts.hostname or "", parts.port or PORTS.get(parts.scheme, 80)
     match = SERVICE.fullmatch(host)
     where = match and (match[2] or namespace, match[1])
-    service = None if kube.inside or not where else kube.find(f"/api/v1/namespaces/{where[0]}/services/{where[1]}")
+    service = None if kube.inside or not where else kube.find(path("v1", where[0], "services", where[1]))
     if service is None:
         if match and match[3] and not kube.inside:
             where_ = f"there is no Service '{match[1]}' in namespace '{match[2] or namespace}'"
@@ -56,7 +56,7 @@ def _pod_of(kube: Kube, service: dict[str, Any], port: int, url: str) -> tuple[s
         ports = ", ".join(str(p["port"]) for p in spec.get("ports") or []) or "none"
         raise ClusterError(f"Service {namespace}/{name}: has no port {port}, it has {ports}; correct {url}")
     selector = ",".join(f"{k}={v}" for k, v in (spec.get("selector") or {}).items())
-    pods = kube.list(f"/api/v1/namespaces/{namespace}/pods", labels=selector) if selector else []
+    pods = kube.list(path("v1", namespace, "pods"), labels=selector) if selector else []
     for pod in pods:
         conditions = {c["type"]: c["status"] for c in pod["status"].get("conditions") or []}
         if conditions.get("Ready") == "True" and not pod["metadata"].get("deletionTimestamp"):

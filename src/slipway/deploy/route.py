@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipway.deploy.manifest import GRPC_PORT, HTTP_PORT, MODEL, check_names, object_name, predictor
+from slipway.deploy.pod import MANAGED_BY, OURS, PART_OF
 from slipway.errors import ConfigError
 
 API_VERSION = "gateway.networking.k8s.io/v1"
@@ -72,7 +73,7 @@ def http_route(
         "metadata": {
             "name": model,
             "namespace": namespace,
-            "labels": {"app.kubernetes.io/managed-by": "slipway", "app.kubernetes.io/part-of": "slipway", MODEL: model},
+            "labels": {MANAGED_BY: OURS, PART_OF: OURS, MODEL: model},
             **({"annotations": dict(annotations)} if annotations else {}),
         },
         "spec": {

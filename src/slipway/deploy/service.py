@@ -17,6 +17,7 @@ from slipway.deploy.manifest import (
     check_names,
     inference_service,
     object_name,
+    own_account,
 )
 from slipway.deploy.route import Gateway, http_route
 from slipway.errors import ConflictError
@@ -172,7 +173,7 @@ def find(kube: Kube, model: str, namespace: str, role: Role) -> dict[str, Any] |
 
 def service_account(kube: Kube, namespace: str, model: str) -> str:
     """The account that reads this model alone, where the team has one; else the one that reads all of them."""
-    own = f"slipway-model-{model}"
+    own = own_account(model)
     return own if objects.find(kube, "ServiceAccount", namespace, own) else SERVICE_ACCOUNT
 
 

@@ -8,7 +8,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from slipway.deploy.gpu import SHARED_MEMORY, GpuProfile, into_pod
-from slipway.deploy.pod import DIGEST, OPTIONAL_KEYS, REQUIRED_KEYS, RUN_CONFIG, STORE_KEYS, STORE_SECRET, THREAD_VARIABLES
+from slipway.deploy.pod import (
+    DIGEST,
+    MANAGED_BY,
+    OPTIONAL_KEYS,
+    OURS,
+    REQUIRED_KEYS,
+    RUN_CONFIG,
+    STORE_KEYS,
+    STORE_SECRET,
+    THREAD_VARIABLES,
+)
 from slipway.errors import ConfigError
 
 API_VERSION = "trainer.kubeflow.org/v1alpha1"
@@ -92,7 +102,7 @@ def train_job(
         "metadata": {
             "name": name,
             **({"namespace": namespace} if namespace else {}),
-            "labels": {"app.kubernetes.io/managed-by": "slipway"},
+            "labels": {MANAGED_BY: OURS},
         },
         "spec": {
             "runtimeRef": {"apiGroup": API_VERSION.partition("/")[0], "kind": "ClusterTrainingRuntime", "name": RUNTIME},

@@ -6,8 +6,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from slipway.deploy.kube import Kube, amount
-from slipway.doctor.objects import ROUTES, SERVING, TEAM, condition, listed, name_of, path, said_of
+from slipway.deploy import trainjob
+from slipway.deploy.kube import Kube, amount, path
+from slipway.deploy.pod import RUN_CONFIG
+from slipway.doctor import api
+from slipway.doctor.objects import (
+    ROUTES,
+    RUNTIMES,
+    annotations,
+    condition,
+    labels,
+    listed,
+    name_of,
+    ready_ends,
+    said_of,
+)
 from slipway.doctor.served import gateway_ready
 from slipway.doctor.walk import Finding, broken, ok, skipped
 from slipway.settings import Settings
@@ -15,13 +28,12 @@ from slipway.settings import Settings
 PLATFORM = "slipway"
 """Namespace that charts/slipway-platform is meant for."""
 SERVED: Mapping[str, tuple[str, str, str]] = {
-    "KServe": (SERVING, "inferenceservices", "make cluster-install"),
     "Gateway API": (ROUTES, "httproutes", "outside traffic and canaries need it"),
     "Prometheus operator": ("monitoring.coreos.com/v1", "prometheusrules", "metrics and alerts need it"),
-    "Kubeflow Trainer": ("trainer.kubeflow.org/v1alpha1", "trainjobs", "training on several machines needs it"),
+    "Kubeflow Trainer": (trainjob.API_VERSION, "trainjobs", "training on several machines needs it"),
     "Argo Workflows": ("argoproj.io/v1alpha1", "workflows", "Kubeflow Pipelines needs it"),
 }
-"""Name -> group and version, a type of it, who needs it. The first must be there."""
+"""Beside KServe, which must be there: name -> group and version, a type of it, who needs it."""
 CONTROLLERS: Mapping[str, str] = {
     "KServe": "control-plane=kserve-controller-manager",
     "Prometheus operator": "app.kubernetes.io/name=prometheus-operator",
@@ -47,8 +59,8 @@ class Cluster:
 
     @cached_property
     def teams(self) -> Mapping[str, Mapping[str, str]]:
-        """Namespace -> values of its ConfigMap slipway-run."""
-        found = self.kube.list(path("v1", self.namespace, "configmaps"), fields=f"metadata.name={TEAM}")
+        """Namespace -> values of its ConfigMap RUN_CONFIG."""
+        found = self.kube.list(path("v1", self.namespace, "configmaps"), fields=f"metadata.name={RUN_CONFIG}")
         return {c["metadata"]["namespace"]: dict(c.get("data") or {}) for c in found}
 
     @property
@@ -57,20 +69,14 @@ class Cluster:
         return sorted({*self.teams, *(() if self.namespace else (PLATFORM,))})
 
 
-def api(c: Cluster) -> Finding:
-    """The API server answers."""
-    return ok(f"Kubernetes {c.kube.call('GET', '/version').get('gitVersion')} at {c.kube.host}")
-
-
 def types(c: Cluster) -> Finding:
     """KServe's types are known, and which others are."""
-    missing, there = [], []
+    if (kserve := api.kserve(c)).fix:
+        return kserve
+    missing, there = [], [f"KServe {kserve.said}"]
     for name, (group, plural, why) in SERVED.items():
-        found = c.kube.find(f"/apis/{group}")
-        if found is not None and plural in [r["name"] for r in found.get("resources") or []]:
+        if api.knows(c.kube, group, plural):
             there.append(f"{name} {group}")
-        elif group == SERVING:
-            return broken(f"the API server does not know {group} InferenceService", f"install KServe: {why}")
         else:
             missing.append(f"{name} ({why})")
     return ok(f"{', '.join(there)}{f'; not installed: {listed(missing)}' if missing else ''}")
@@ -79,8 +85,8 @@ def types(c: Cluster) -> Finding:
 def controllers(c: Cluster) -> Finding:
     """Controllers that are installed have as many ready pods as they want."""
     said = []
-    for name, labels in CONTROLLERS.items():
-        for found in c.kube.list(path("apps/v1", "", "deployments"), labels=labels):
+    for name, selector in CONTROLLERS.items():
+        for found in c.kube.list(path("apps/v1", "", "deployments"), labels=selector):
             image = found["spec"]["template"]["spec"]["containers"][0]["image"]
             wanted, ready = found["spec"].get("replicas", 1), (found.get("status") or {}).get("readyReplicas", 0)
             if ready < wanted or not wanted:
@@ -99,11 +105,7 @@ def webhooks(c: Cluster) -> Finding:
     """Every admission webhook's Service has a ready pod: without, what it guards can be neither made nor changed."""
     services = sorted(set(_webhook_services(c)))
     for namespace, name, hook in services:
-        slices = c.kube.list(
-            path("discovery.k8s.io/v1", namespace, "endpointslices"), labels=f"kubernetes.io/service-name={name}"
-        )
-        ends = [e for s in slices for e in s.get("endpoints") or []]
-        if not any(e.get("conditions", {}).get("ready") is not False for e in ends):
+        if not ready_ends(c.kube, namespace, name)[0]:
             return broken(
                 f"webhook {hook}: Service {namespace}/{name} has no ready pod",
                 f"kubectl -n {namespace} get pods shows why; or remove the webhook's configuration, if its owner is gone",
@@ -115,7 +117,7 @@ def storage(c: Cluster) -> Finding:
     """There is a default storage class for MLflow's and MinIO's volumes."""
     classes = c.kube.list(path("storage.k8s.io/v1", "", "storageclasses"))
     mark = "storageclass.kubernetes.io/is-default-class"
-    default = [s["metadata"]["name"] for s in classes if (s["metadata"].get("annotations") or {}).get(mark) == "true"]
+    default = [s["metadata"]["name"] for s in classes if annotations(s).get(mark) == "true"]
     if not default:
         return broken(
             f"no storage class is the default; there are: {listed(s['metadata']['name'] for s in classes)}",
@@ -142,7 +144,7 @@ def pod_security(c: Cluster) -> Finding:
         found = c.kube.find(path("v1", "", "namespaces", name))
         if found is None:
             continue
-        level = (found["metadata"].get("labels") or {}).get(ENFORCE)
+        level = labels(found).get(ENFORCE)
         if level != "restricted":
             return broken(
                 f"namespace '{name}' enforces {level or 'no pod security level'}",
@@ -154,7 +156,7 @@ def pod_security(c: Cluster) -> Finding:
 
 def downloads(c: Cluster) -> Finding:
     """KServe's container that fetches a model is one that restricted namespaces admit."""
-    found = c.kube.find(path("serving.kserve.io/v1alpha1", "", "clusterstoragecontainers", STORAGE))
+    found = c.kube.find(path(RUNTIMES, "", "clusterstoragecontainers", STORAGE))
     if found is None:
         return skipped(f"KServe has no ClusterStorageContainer '{STORAGE}'")
     container = found["spec"]["container"]

@@ -5,17 +5,17 @@ import binascii
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from slipway.deploy.kube import Kube
-from slipway.deploy.pod import STORE_KEYS
+from slipway.deploy.kube import Kube, path
+from slipway.deploy.manifest import RELEASE_DIGEST
+from slipway.deploy.pod import RUN_CONFIG, S3_ENDPOINT, S3_USE_HTTPS, STORE_KEYS
 from slipway.deploy.reach import reach
 from slipway.doctor.endpoint import Endpoint
-from slipway.doctor.objects import TEAM, Object, listed, path
+from slipway.doctor.objects import Object, annotations, listed
 from slipway.doctor.walk import Finding, broken, ok, skipped
 from slipway.errors import NotFoundError, SlipwayError, StoreError
 from slipway.store import files
 from slipway.store.s3 import S3Store
 
-ENDPOINT, HTTPS = "serving.kserve.io/s3-endpoint", "serving.kserve.io/s3-usehttps"
 ROLES = ("eks.amazonaws.com/role-arn", "iam.gke.io/gcp-service-account", "azure.workload.identity/client-id")
 AWS = "https://s3.amazonaws.com"
 PROVISIONED = "charts/slipway-platform makes it for a team, and its provisioning Job the keys"
@@ -49,24 +49,25 @@ def secret(e: Endpoint) -> Finding:
 
 def fields(kube: Kube, namespace: str, found: Object) -> Finding:
     """Keys and annotations of a Secret, as KServe reads them."""
-    name, keys, notes = found["metadata"]["name"], decoded(found), found["metadata"].get("annotations") or {}
+    name, keys, notes = found["metadata"]["name"], decoded(found), annotations(found)
     if empty := [key for key in STORE_KEYS if not keys.get(key)]:
         return broken(f"Secret '{name}' has no {' and no '.join(empty)}", f"add it to the Secret; {PROVISIONED}")
     if ragged := [key for key in STORE_KEYS if keys[key] != keys[key].strip()]:
         return broken(f"Secret '{name}': {ragged[0]} begins or ends with white space", "make the Secret again without it")
-    endpoint = notes.get(ENDPOINT, "")
-    config = (kube.find(path("v1", namespace, "configmaps", TEAM)) or {}).get("data") or {}
+    endpoint = notes.get(S3_ENDPOINT, "")
+    config = (kube.find(path("v1", namespace, "configmaps", RUN_CONFIG)) or {}).get("data") or {}
     if not endpoint and (elsewhere := config.get("AWS_ENDPOINT_URL")):
         return broken(
-            f"Secret '{name}' has no annotation {ENDPOINT}: KServe would ask AWS, the namespace's store is {elsewhere}",
-            f"annotate it with {ENDPOINT}={elsewhere.partition('://')[2] or elsewhere}",
+            f"Secret '{name}' has no annotation {S3_ENDPOINT}: KServe would ask AWS, the namespace's store is {elsewhere}",
+            f"annotate it with {S3_ENDPOINT}={elsewhere.partition('://')[2] or elsewhere}",
         )
     if "://" in endpoint:
         return broken(
-            f"Secret '{name}': {ENDPOINT} is '{endpoint}', and KServe adds http:// itself", "leave the scheme away: host:port"
+            f"Secret '{name}': {S3_ENDPOINT} is '{endpoint}', and KServe adds http:// itself",
+            "leave the scheme away: host:port",
         )
-    if endpoint and notes.get(HTTPS, "1") not in ("0", "1"):
-        return broken(f"Secret '{name}': {HTTPS} is '{notes[HTTPS]}'", 'make it "0" (http) or "1" (https)')
+    if endpoint and notes.get(S3_USE_HTTPS, "1") not in ("0", "1"):
+        return broken(f"Secret '{name}': {S3_USE_HTTPS} is '{notes[S3_USE_HTTPS]}'", 'make it "0" (http) or "1" (https)')
     return ok(f"Secret {name} for {endpoint_of(found)}")
 
 
@@ -97,7 +98,7 @@ def release(e: Endpoint) -> Finding:
     if e.release_digest and manifest.digest != e.release_digest:
         return broken(
             f"{e.storage_uri} holds release {manifest.digest[:12]}, the object says {e.release_digest[:12]}",
-            "deploy again: storageUri and the annotation slipway/release-digest must name one release",
+            f"deploy again: storageUri and the annotation {RELEASE_DIGEST} must name one release",
         )
     return ok(f"{len(manifest.files)} files of {manifest.digest[:12]} read with {found['metadata']['name']}")
 
@@ -120,7 +121,7 @@ def s3_secret(secrets: Iterable[Object | None]) -> Object | None:
 
 def role_of(account: Object | None) -> str:
     """The annotation by which a cloud gives the ServiceAccount a role instead of keys; empty when it has none."""
-    notes = (account or {"metadata": {}})["metadata"].get("annotations") or {}
+    notes = annotations(account)
     return next((role for role in ROLES if role in notes), "")
 
 
@@ -137,9 +138,9 @@ def decoded(found: Object) -> Mapping[str, str]:
 
 def endpoint_of(found: Object) -> str:
     """The S3 server's URL, as KServe makes it from the annotations."""
-    notes = found["metadata"].get("annotations") or {}
-    host = notes.get(ENDPOINT, "")
-    return f"{'http' if notes.get(HTTPS, '1') == '0' else 'https'}://{host}" if host else AWS
+    notes = annotations(found)
+    host = notes.get(S3_ENDPOINT, "")
+    return f"{'http' if notes.get(S3_USE_HTTPS, '1') == '0' else 'https'}://{host}" if host else AWS
 
 
 def _claim(e: Endpoint) -> Finding:

@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from slipway.deploy.pod import STORE_KEYS
+from slipway.deploy.kube import path
+from slipway.deploy.manifest import SERVICE_ACCOUNT as MODELS
+from slipway.deploy.manifest import own_account
+from slipway.deploy.pod import RUN_CONFIG, S3_ENDPOINT, STORE_KEYS, STORE_SECRET
 from slipway.doctor.credentials import decoded, endpoint_of, fields, role_of
-from slipway.doctor.objects import path
 from slipway.doctor.store import Place
 from slipway.doctor.walk import BROKEN, Finding, broken, ok, skipped
 
 LAUNCHER = "kfp-launcher"
-MODELS = "slipway-models"
-"""ServiceAccount and Secret of predictors; those of single models begin so: MODEL."""
-MODEL = "slipway-model-"
+"""ConfigMap of KFP's."""
 
 
 def kserve(p: Place) -> Finding:
@@ -30,8 +30,8 @@ def kserve(p: Place) -> Finding:
             return finding
         if not _same(told := endpoint_of(secret), p.endpoint):
             return broken(
-                f"Secret '{secret['metadata']['name']}' leads to {told}, ConfigMap 'slipway-run' to {p.endpoint}",
-                "make the annotation serving.kserve.io/s3-endpoint agree",
+                f"Secret '{secret['metadata']['name']}' leads to {told}, ConfigMap '{RUN_CONFIG}' to {p.endpoint}",
+                f"make the annotation {S3_ENDPOINT} agree",
             )
     return ok(", ".join(s["metadata"]["name"] for s in found))
 
@@ -67,7 +67,7 @@ def _provider(p: Place, default: Mapping[str, Any]) -> Finding:
     if not _same(endpoint, p.endpoint) or plain != p.endpoint.startswith("http://"):
         told = f"{endpoint}, disableSSL {str(plain).lower()}"
         return broken(
-            f"ConfigMap '{LAUNCHER}' leads to {told}, ConfigMap 'slipway-run' to {p.endpoint}",
+            f"ConfigMap '{LAUNCHER}' leads to {told}, ConfigMap '{RUN_CONFIG}' to {p.endpoint}",
             "make endpoint and disableSSL agree",
         )
     credentials = default.get("credentials") or {}
@@ -81,13 +81,13 @@ def _provider(p: Place, default: Mapping[str, Any]) -> Finding:
         if not keys.get(str(named.get(role, ""))):
             return broken(
                 f"ConfigMap '{LAUNCHER}': {role} '{named.get(role, '')}' is not in Secret '{named.get('secretName', '')}'",
-                f"name Secret slipway-store and its key {key}",
+                f"name Secret {STORE_SECRET} and its key {key}",
             )
     return ok(f"{endpoint}, Secret {named['secretName']}")
 
 
 def _of_models(name: str) -> bool:
-    return name == MODELS or name.startswith(MODEL)
+    return name == MODELS or name.startswith(own_account(""))
 
 
 def _same(one: str, other: str) -> bool:

@@ -1,15 +1,15 @@
 """`slipway doctor endpoint`: from KServe's type to an answer of the very release that the object names."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from slipway.deploy.kube import Kube
-from slipway.deploy.manifest import inference_service
-from slipway.doctor import pods
+from slipway.deploy.kube import Kube, path
+from slipway.deploy.manifest import MODEL, RELEASE_DIGEST, inference_service, predictor
+from slipway.doctor import api
 from slipway.doctor.causes import REFUSED, advise
-from slipway.doctor.objects import SERVING, Object, condition, events, listed, path, said_of
+from slipway.doctor.objects import RUNTIMES, SERVING, Object, annotations, condition, events, labels, listed, said_of
 from slipway.doctor.pods import Pods
 from slipway.doctor.walk import Finding, broken, ok, skipped
 from slipway.errors import ClusterError
@@ -41,8 +41,7 @@ class Endpoint:
     @property
     def model(self) -> str:
         """The name under which the model is served: a canary has its model's."""
-        labels = (self.service or {})["metadata"].get("labels") or {}
-        return str(labels.get("slipway.model") or self.name)
+        return labels(self.service).get(MODEL) or self.name
 
     @property
     def storage_uri(self) -> str:
@@ -52,7 +51,7 @@ class Endpoint:
     @property
     def release_digest(self) -> str:
         """SHA-256 hex that the object claims to serve; empty when it does not say."""
-        return str(((self.service or {})["metadata"].get("annotations") or {}).get("slipway/release-digest", ""))
+        return annotations(self.service).get(RELEASE_DIGEST, "")
 
     @property
     def account(self) -> str:
@@ -62,7 +61,7 @@ class Endpoint:
     @property
     def backend(self) -> str:
         """Name of KServe's Deployment and Service of the predictor, in Standard mode."""
-        return f"{self.name}-predictor"
+        return predictor(self.name)
 
     @cached_property
     def deployment(self) -> Object | None:
@@ -76,40 +75,19 @@ class Endpoint:
         sets = self.kube.list(path("apps/v1", self.namespace, "replicasets"))
         owned = [s for s in sets if uid in [o.get("uid") for o in s["metadata"].get("ownerReferences") or []]]
         revision = "deployment.kubernetes.io/revision"
-        return max(owned, key=lambda s: int((s["metadata"].get("annotations") or {}).get(revision, 0)), default=None)
+        return max(owned, key=lambda s: int(annotations(s).get(revision, 0)), default=None)
 
     @cached_property
     def pods(self) -> Pods:
         """The newest ReplicaSet's pods that are not on their way out."""
-        hash_ = ((self.replica_set or {"metadata": {}})["metadata"].get("labels") or {}).get("pod-template-hash", "")
+        hash_ = labels(self.replica_set).get("pod-template-hash", "")
         found = self.kube.list(path("v1", self.namespace, "pods"), labels=f"pod-template-hash={hash_}") if hash_ else []
         return Pods(self.kube, self.namespace, [p for p in found if not p["metadata"].get("deletionTimestamp")])
 
 
-def api(e: Endpoint) -> Finding:
-    """The API server answers."""
-    return ok(f"Kubernetes {e.kube.call('GET', '/version').get('gitVersion')} at {e.kube.host}")
-
-
-def crd(e: Endpoint) -> Finding:
-    """KServe's type is known."""
-    found = e.kube.find(f"/apis/{SERVING}")
-    if found is None or "inferenceservices" not in [r["name"] for r in found.get("resources") or []]:
-        return broken(f"the API server does not know {SERVING} InferenceService", "install KServe: make cluster-install")
-    return ok(SERVING)
-
-
 def namespace(e: Endpoint) -> Finding:
-    """The namespace is there."""
-    found = e.kube.find(path("v1", "", "namespaces", e.namespace))
-    if found is None:
-        return broken(
-            f"there is no namespace '{e.namespace}'",
-            "name another with --namespace, or add the team to charts/slipway-platform",
-        )
-    if (found.get("status") or {}).get("phase") == "Terminating":
-        return broken(f"namespace '{e.namespace}' is being deleted", "wait until it is gone, and make it anew")
-    return ok(e.namespace)
+    """Its namespace is there."""
+    return api.namespace(e.kube, e.namespace)
 
 
 def webhook(e: Endpoint) -> Finding:
@@ -136,7 +114,7 @@ def exists(e: Endpoint) -> Finding:
             f"there is no InferenceService '{e.name}' in '{e.namespace}'; there are: {listed(known)}",
             "deploy it, or name one of these",
         )
-    if ((e.service["metadata"].get("annotations") or {}).get("serving.kserve.io/stop") or "").lower() == "true":
+    if annotations(e.service).get("serving.kserve.io/stop", "").lower() == "true":
         return broken("it is stopped by its annotation serving.kserve.io/stop", "take the annotation away")
     return ok(f"release {e.release_digest[:12] or '(not said)'} at {e.storage_uri or '(not said)'}")
 
@@ -146,15 +124,15 @@ def runtime(e: Endpoint) -> Finding:
     model = e.predictor.get("model") or {}
     if not (wanted := model.get("runtime")):
         return skipped("it names no runtime: KServe chooses one by its format")
-    found = e.kube.find(path("serving.kserve.io/v1alpha1", e.namespace, "servingruntimes", wanted))
+    found = e.kube.find(path(RUNTIMES, e.namespace, "servingruntimes", wanted))
     if found is None:
         try:
-            found = e.kube.find(path("serving.kserve.io/v1alpha1", "", "clusterservingruntimes", wanted))
+            found = e.kube.find(path(RUNTIMES, "", "clusterservingruntimes", wanted))
         except ClusterError as exc:
             if exc.status != 403:
                 raise
     if found is None:
-        known = [r["metadata"]["name"] for r in e.kube.list(path("serving.kserve.io/v1alpha1", e.namespace, "servingruntimes"))]
+        known = [r["metadata"]["name"] for r in e.kube.list(path(RUNTIMES, e.namespace, "servingruntimes"))]
         return broken(
             f"there is no ServingRuntime '{wanted}' in '{e.namespace}'; there are: {listed(known)}",
             f"install charts/slipway-models in '{e.namespace}', or name another in spec.predictor.model.runtime",
@@ -200,26 +178,6 @@ def replicas(e: Endpoint) -> Finding:
     return ok(f"{wanted} wanted")
 
 
-def scheduled(e: Endpoint) -> Finding:
-    """See `pods`."""
-    return pods.scheduled(e.pods)
-
-
-def pulled(e: Endpoint) -> Finding:
-    """See `pods`."""
-    return pods.pulled(e.pods)
-
-
-def configured(e: Endpoint) -> Finding:
-    """See `pods`."""
-    return pods.configured(e.pods)
-
-
-def initialised(e: Endpoint) -> Finding:
-    """See `pods`."""
-    return pods.initialised(e.pods)
-
-
-def started(e: Endpoint) -> Finding:
-    """See `pods`."""
-    return pods.started(e.pods)
+def of_pods(check: Callable[[Pods], Finding]) -> Callable[[Endpoint], Finding]:
+    """A link of `pods` about those behind it."""
+    return lambda e: check(e.pods)

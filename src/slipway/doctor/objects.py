@@ -1,22 +1,26 @@
-"""Kubernetes objects as the links read them: paths, conditions, events."""
+"""Kubernetes objects as the links read them: annotations, conditions, events, addresses."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from slipway.deploy.kube import Kube
+from slipway.deploy import manifest, route
+from slipway.deploy.kube import Kube, path
 
 Object = Mapping[str, Any]
-ROUTES = "gateway.networking.k8s.io/v1"
-SERVING = "serving.kserve.io/v1beta1"
-TEAM = "slipway-run"
-"""ConfigMap by which a team's namespace is known."""
+SERVING, ROUTES = manifest.API_VERSION, route.API_VERSION
+RUNTIMES = "serving.kserve.io/v1alpha1"
+"""KServe's version of runtimes and of containers that fetch models."""
 
 
-def path(group: str, namespace: str, plural: str, name: str = "") -> str:
-    """Of an object or a collection; `group` is such as `v1` or `apps/v1`; no namespace means all of them, or none."""
-    root = f"/apis/{group}" if "/" in group else f"/api/{group}"
-    return root + (f"/namespaces/{namespace}" if namespace else "") + f"/{plural}" + (f"/{name}" if name else "")
+def annotations(obj: Object | None) -> Mapping[str, str]:
+    """Its annotations; none of no object."""
+    return _metadata(obj, "annotations")
+
+
+def labels(obj: Object | None) -> Mapping[str, str]:
+    """Its labels; none of no object."""
+    return _metadata(obj, "labels")
 
 
 def name_of(obj: Object) -> str:
@@ -43,6 +47,13 @@ def events(kube: Kube, namespace: str, name: str, *, reasons: Sequence[str] = ()
     return [str(e.get("message") or "") for e in sorted(wanted, key=_when)]
 
 
+def ready_ends(kube: Kube, namespace: str, service: str) -> tuple[int, int]:
+    """Addresses behind a Service: how many are ready, of how many."""
+    slices = kube.list(path("discovery.k8s.io/v1", namespace, "endpointslices"), labels=f"kubernetes.io/service-name={service}")
+    ends = [end for part in slices for end in part.get("endpoints") or []]
+    return sum(end.get("conditions", {}).get("ready") is not False for end in ends), len(ends)
+
+
 def age_s(obj: Object) -> float:
     """Seconds since the object was made, by this machine's clock."""
     made = datetime.fromisoformat(str(obj["metadata"]["creationTimestamp"]))
@@ -53,6 +64,10 @@ def listed(names: Iterable[str], *, at_most: int = 5) -> str:
     """Some names for a line; `none` for none."""
     known = sorted(names)
     return ", ".join(known[:at_most]) + (f" and {len(known) - at_most} more" if len(known) > at_most else "") or "none"
+
+
+def _metadata(obj: Object | None, key: str) -> Mapping[str, str]:
+    return (obj or {}).get("metadata", {}).get(key) or {}
 
 
 def _when(event: Object) -> str:

@@ -5,16 +5,18 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+from slipway.deploy.kube import path
+from slipway.deploy.pod import OURS, PART_OF, RUN_CONFIG
 from slipway.deploy.reach import reach
 from slipway.doctor.cluster import PLATFORM, Cluster
-from slipway.doctor.objects import listed, path
+from slipway.doctor.objects import listed
 from slipway.doctor.walk import Finding, broken, ok, skipped
 
 REQUEST_TIMEOUT_S = 10.0
 MLFLOW_URL = f"http://slipway-mlflow.{PLATFORM}.svc:5000"
 STORE_URL = f"http://slipway-minio.{PLATFORM}.svc:9000"
 KFP_URL = "http://ml-pipeline.kubeflow.svc:8888"
-RULES_LABEL = "app.kubernetes.io/part-of=slipway"
+RULES_LABEL = f"{PART_OF}={OURS}"
 OPERATED = "operated-prometheus=true"
 """Label of the Service that the Prometheus operator makes for its servers."""
 
@@ -23,7 +25,7 @@ def mlflow(c: Cluster) -> Finding:
     """MLflow answers under the very name that pods use: it refuses hosts that it was not told of."""
     urls = {values["MLFLOW_TRACKING_URI"] for values in c.teams.values() if values.get("MLFLOW_TRACKING_URI")}
     if not urls and not _service(c, MLFLOW_URL):
-        return skipped("no team's ConfigMap slipway-run names one, and charts/slipway-platform is not installed")
+        return skipped(f"no team's ConfigMap {RUN_CONFIG} names one, and charts/slipway-platform is not installed")
     said = []
     for url in sorted(urls or {MLFLOW_URL}):
         with _client(c, url) as client:
@@ -47,7 +49,7 @@ def store(c: Cluster) -> Finding:
     """The object store answers; `doctor store` tries credentials."""
     urls = {values["AWS_ENDPOINT_URL"] for values in c.teams.values() if values.get("AWS_ENDPOINT_URL")}
     if not urls and not _service(c, STORE_URL):
-        return skipped("no team's ConfigMap slipway-run names one, and charts/slipway-platform is not installed")
+        return skipped(f"no team's ConfigMap {RUN_CONFIG} names one, and charts/slipway-platform is not installed")
     said = []
     for url in sorted(urls or {STORE_URL}):
         with _client(c, url) as client:

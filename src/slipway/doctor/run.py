@@ -1,14 +1,13 @@
 """`slipway doctor run`: from a run's record to the step, the pod or the log that says why it did not succeed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from slipway.deploy.kube import Kube
+from slipway.deploy.kube import Kube, path
 from slipway.doctor import pods
 from slipway.doctor.causes import CONFIGURATION, KILLED, REFUSED, UNSCHEDULABLE, advise
-from slipway.doctor.objects import path
 from slipway.doctor.pods import Pods
 from slipway.doctor.walk import Finding, broken, ok, skipped
 from slipway.errors import ClusterError
@@ -120,19 +119,16 @@ def known(r: Run) -> Finding:
     return ok(f"KFP says {r.state or 'nothing yet'}")
 
 
-def scheduled(r: Run) -> Finding:
-    """See `pods`."""
-    return _of_pods(r, pods.scheduled)
+def of_waiting(check: Callable[[Pods], Finding]) -> Callable[[Run], Finding]:
+    """A link of `pods` about those of its pods that wait; the others have their node and image."""
 
+    def of_run(r: Run) -> Finding:
+        if r.done or r.pods is None:
+            return _nothing(r)
+        waiting = [pod for pod in r.pods.pods if pod["status"].get("phase") == "Pending"]
+        return check(Pods(r.pods.kube, r.pods.namespace, waiting)) if waiting else ok("no pod waits")
 
-def pulled(r: Run) -> Finding:
-    """See `pods`."""
-    return _of_pods(r, pods.pulled)
-
-
-def configured(r: Run) -> Finding:
-    """See `pods`."""
-    return _of_pods(r, pods.configured)
+    return of_run
 
 
 def ran(r: Run) -> Finding:
@@ -178,15 +174,6 @@ def ended(r: Run) -> Finding:
     if running and not r.state:
         return ok(f"step {running[-1]} is at work, or was killed: nothing here tells")
     return ok("is at work" if r.state in AT_WORK else "succeeded")
-
-
-def _of_pods(r: Run, check: Any) -> Finding:
-    if r.done or r.pods is None:
-        return _nothing(r)
-    waiting: Sequence[Any] = [p for p in r.pods.pods if p["status"].get("phase") == "Pending"]
-    if not waiting:
-        return ok("no pod waits")
-    return check(Pods(r.pods.kube, r.pods.namespace, waiting))  # type: ignore[no-any-return]
 
 
 def _nothing(r: Run) -> Finding:

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from slipway.deploy.kube import path
+from slipway.deploy.manifest import MODEL
 from slipway.deploy.reach import reach
 from slipway.doctor.endpoint import Endpoint
-from slipway.doctor.objects import ROUTES, Object, condition, path, said_of
+from slipway.doctor.objects import ROUTES, Object, condition, ready_ends, said_of
 from slipway.doctor.walk import Finding, broken, ok, skipped
 
 REQUEST_TIMEOUT_S = 15.0
@@ -15,14 +17,10 @@ def addressed(e: Endpoint) -> Finding:
     service = e.kube.find(path("v1", e.namespace, "services", e.backend))
     if service is None:
         return broken(f"there is no Service '{e.backend}'", "KServe makes it: look at its controller's log")
-    slices = e.kube.list(
-        path("discovery.k8s.io/v1", e.namespace, "endpointslices"), labels=f"kubernetes.io/service-name={e.backend}"
-    )
-    ends = [end for part in slices for end in part.get("endpoints") or []]
-    ready = sum(end.get("conditions", {}).get("ready") is not False for end in ends)
+    ready, known = ready_ends(e.kube, e.namespace, e.backend)
     if not ready:
         return broken(
-            f"Service {e.backend} has no ready address ({len(ends)} not ready)", "do its selector and the pods' labels agree?"
+            f"Service {e.backend} has no ready address ({known} not ready)", "do its selector and the pods' labels agree?"
         )
     return ok(f"{ready} ready behind {e.backend}")
 
@@ -101,7 +99,7 @@ def _ask(e: Endpoint) -> dict[str, Any] | Finding:
         except httpx.HTTPError as exc:
             return broken(f"{_url(e)} does not answer ({exc or type(exc).__name__})", "network policies? and see the pod's log")
     if is_ready.status_code == 404:
-        return broken(f"{_url(e)} serves no model '{e.model}'", "the runtime's argument and the label slipway.model must agree")
+        return broken(f"{_url(e)} serves no model '{e.model}'", f"the runtime's argument and the label {MODEL} must agree")
     if not is_ready.is_success:
         return broken(
             f"{_url(e)}: '{e.model}' is not ready ({is_ready.status_code} {is_ready.text[:200]})", "see the pod's log"

@@ -11,11 +11,12 @@ from email.utils import parsedate_to_datetime
 from functools import cached_property
 from pathlib import Path
 
-from slipway.deploy.kube import Kube
-from slipway.deploy.pod import REQUIRED_KEYS, RUN_CONFIG, STORE_KEYS, STORE_SECRET
+from slipway.deploy.kube import Kube, path
+from slipway.deploy.pod import REQUIRED_KEYS, RUN_ACCOUNT, RUN_CONFIG, STORE_KEYS, STORE_SECRET
 from slipway.deploy.reach import reach
+from slipway.doctor import api
 from slipway.doctor.credentials import AWS, PROVISIONED, decoded, role_of, store_at
-from slipway.doctor.objects import Object, path
+from slipway.doctor.objects import Object
 from slipway.doctor.walk import Finding, broken, ok, skipped
 from slipway.errors import NotFoundError
 from slipway.settings import Settings
@@ -24,8 +25,6 @@ from slipway.store.uri import Store, open_store
 SKEW_S = 900
 """S3 refuses requests that are further from its clock."""
 NEAR_S = 60
-RUN_ACCOUNT = "slipway-run"
-"""ServiceAccount of a namespace's runs."""
 FREE_BYTES = 1 << 30
 REQUEST_TIMEOUT_S = 10.0
 
@@ -85,11 +84,8 @@ def configured(p: Place) -> Finding:
     """Something says where the store is."""
     if p.kube is None:
         return ok(f"{p.uri}{f' at {p.endpoint}' if p.is_s3 else ''} (SLIPWAY_STORE of this machine)")
-    if p.kube.find(path("v1", "", "namespaces", p.namespace)) is None:
-        return broken(
-            f"there is no namespace '{p.namespace}'",
-            "name another with --namespace, or add the team to charts/slipway-platform",
-        )
+    if (there := api.namespace(p.kube, p.namespace)).fix:
+        return there
     if not p.config:
         return broken(f"there is no ConfigMap '{RUN_CONFIG}' in '{p.namespace}'", PROVISIONED)
     if missing := [key for key in REQUIRED_KEYS if not p.config.get(key)]:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from slipway.deploy.kube import Kube
-from slipway.doctor import cluster, credentials, dialects, endpoint, platform, run, served, store
+from slipway.doctor import api, cluster, credentials, dialects, endpoint, platform, pods, run, served, store
 from slipway.doctor.cluster import Cluster
 from slipway.doctor.endpoint import Endpoint
 from slipway.doctor.run import Run
@@ -15,8 +15,8 @@ from slipway.errors import ClusterError, ConfigError, unknown
 from slipway.settings import Settings
 
 ENDPOINT: tuple[Link[Endpoint], ...] = (
-    Link("API server", endpoint.api),
-    Link("KServe's type", endpoint.crd),
+    Link("API server", api.answers),
+    Link("KServe's type", api.kserve),
     Link("namespace", endpoint.namespace),
     Link("webhook", endpoint.webhook),
     Link("InferenceService", endpoint.exists, needed=True),
@@ -26,11 +26,11 @@ ENDPOINT: tuple[Link[Endpoint], ...] = (
     Link("release in the store", credentials.release),
     Link("controller", endpoint.reconciled, needed=True),
     Link("pods admitted", endpoint.replicas),
-    Link("pods scheduled", endpoint.scheduled),
-    Link("image", endpoint.pulled),
-    Link("configuration", endpoint.configured),
-    Link("download", endpoint.initialised),
-    Link("server", endpoint.started),
+    Link("pods scheduled", endpoint.of_pods(pods.scheduled)),
+    Link("image", endpoint.of_pods(pods.pulled)),
+    Link("configuration", endpoint.of_pods(pods.configured)),
+    Link("download", endpoint.of_pods(pods.initialised)),
+    Link("server", endpoint.of_pods(pods.started)),
     Link("service", served.addressed),
     Link("route and gateway", served.routed),
     Link("condition Ready", served.ready),
@@ -52,15 +52,15 @@ STORE: tuple[Link[Place], ...] = (
 RUN: tuple[Link[Run], ...] = (
     Link("record", run.recorded),
     Link("KFP", run.known),
-    Link("pods scheduled", run.scheduled),
-    Link("image", run.pulled),
-    Link("configuration", run.configured),
+    Link("pods scheduled", run.of_waiting(pods.scheduled)),
+    Link("image", run.of_waiting(pods.pulled)),
+    Link("configuration", run.of_waiting(pods.configured)),
     Link("containers", run.ran),
     Link("KFP's steps and logs", run.told),
     Link("outcome", run.ended),
 )
 CLUSTER: tuple[Link[Cluster], ...] = (
-    Link("API server", cluster.api),
+    Link("API server", api.answers),
     Link("types", cluster.types, alone=True),
     Link("controllers", cluster.controllers, alone=True),
     Link("webhooks", cluster.webhooks, alone=True),

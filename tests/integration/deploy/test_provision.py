@@ -8,12 +8,17 @@ import pytest
 from minio import Minio
 from minio.error import S3Error
 
+from slipway.deploy.kube import path
 from slipway.deploy.provision import Credential, Plan, provision
 from slipway.errors import ClusterError, StoreError
 from slipway.store.grants import Admin
 from tests.helpers.minio_server import minio_server  # noqa: F401
 
 pytestmark = pytest.mark.integration
+
+
+def where(credential: Credential) -> str:
+    return path("v1", credential.namespace, "secrets", credential.secret)
 
 
 class Cluster:
@@ -152,7 +157,7 @@ def test_again_changes_nothing_and_a_removed_secret_is_a_new_key(plan, admin):
     assert provision(plan, admin, cluster, say=quiet)["made"] == []
     assert {path: secret["data"] for path, secret in cluster.secrets.items()} == before
     old = client(plan, cluster.keys("slipway-store"))
-    del cluster.secrets[plan.grants[0].path]
+    del cluster.secrets[where(plan.grants[0])]
     assert provision(plan, admin, cluster, say=quiet)["made"] == [plan.grants[0].user]
     assert put(old, plan.bucket, "teams/a/x") == "SignatureDoesNotMatch"
     assert put(client(plan, cluster.keys("slipway-store")), plan.bucket, "teams/a/x") == "done"
@@ -174,7 +179,7 @@ def test_a_narrower_plan_narrows_and_a_user_left_out_goes(plan, admin):
 def test_the_secret_tells_kserve_where_the_store_is_and_goes_with_its_account(plan, admin):
     cluster = Cluster("account")
     provision(plan, admin, cluster, say=quiet)
-    meta = cluster.secrets[plan.grants[1].path]["metadata"]
+    meta = cluster.secrets[where(plan.grants[1])]["metadata"]
     host = plan.endpoint.removeprefix("http://")
     assert meta["annotations"]["serving.kserve.io/s3-endpoint"] == host
     assert meta["annotations"]["serving.kserve.io/s3-usehttps"] == "0"
