@@ -10,15 +10,13 @@ from slipway.doctor import pods
 from slipway.doctor.causes import CONFIGURATION, KILLED, REFUSED, UNSCHEDULABLE, advise
 from slipway.doctor.pods import Pods
 from slipway.doctor.walk import Finding, broken, ok, skipped
-from slipway.errors import ClusterError
-from slipway.runs import reasons
+from slipway.runs import kfp_api, reasons
 from slipway.runs import record as records
 from slipway.settings import Settings
 from slipway.store.uri import Store, open_store
 
 RUN_LABEL = "pipeline/runid"
 """That KFP puts on a run's pods."""
-REQUEST_TIMEOUT_S = 10.0
 SUCCEEDED, AT_WORK = "SUCCEEDED", ("RUNNING", "PENDING")
 STEP_ADVICE: Mapping[str, str] = {
     "GateRefusedError": "the gate works as meant: slipway report shows the numbers, slipway options gate the rules",
@@ -55,15 +53,7 @@ class Run:
         """What the KFP API says of it; None when it is not asked, or does not know it."""
         if not self.settings.kfp_host:
             return None
-        import httpx
-
-        host = self.settings.kfp_host.rstrip("/")
-        try:
-            answer = httpx.get(f"{host}/apis/v2beta1/runs/{self.run_id}", timeout=REQUEST_TIMEOUT_S, follow_redirects=True)
-        except (httpx.HTTPError, httpx.InvalidURL) as exc:
-            raise ClusterError(
-                f"SLIPWAY_KFP_HOST {host}: does not answer ({exc}); is it running, and the port-forward open?"
-            ) from exc
+        answer = kfp_api.get(self.settings, f"/apis/v2beta1/runs/{self.run_id}")
         return dict(answer.json()) if answer.is_success else None
 
     @property

@@ -7,11 +7,16 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slipway.errors import ClusterError, ConfigError
 from slipway.settings import Settings
 
+if TYPE_CHECKING:
+    import httpx
+
+TIMEOUT_S = 10.0
+"""Of one request."""
 EXPERIMENT = "slipway"
 ARTIFACTS = "kfp"
 """Below the store: where KFP keeps what steps hand on, and their logs. It may expire; releases are elsewhere."""
@@ -29,19 +34,24 @@ def root(settings: Settings) -> str | None:
     return f"{settings.store.rstrip('/')}/{ARTIFACTS}" if "://" in settings.store else None
 
 
-def connect(settings: Settings) -> Any:
-    """A KFP client of a server that answers. Raises: ConfigError: see `host`. ClusterError: it does not, or refuses us."""
+def get(settings: Settings, path: str) -> "httpx.Response":
+    """What the API server answers, be it a refusal. Raises: ConfigError: see `host`. ClusterError: it does not answer."""
     import httpx
 
     url = host(settings)
     try:
-        answer = httpx.get(f"{url}/apis/v2beta1/healthz", timeout=10.0, follow_redirects=True)
+        return httpx.get(f"{url}{path}", timeout=TIMEOUT_S, follow_redirects=True)
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
         raise ClusterError(
             f"SLIPWAY_KFP_HOST {url}: does not answer ({exc}); is it running, and the port-forward open?"
         ) from exc
-    if answer.status_code != httpx.codes.OK:
-        raise ClusterError(f"SLIPWAY_KFP_HOST {url}: answers {answer.status_code} to /apis/v2beta1/healthz; is it the KFP API?")
+
+
+def connect(settings: Settings) -> Any:
+    """A KFP client of a server that answers. Raises: ConfigError: see `host`. ClusterError: it does not, or refuses us."""
+    url, health = host(settings), "/apis/v2beta1/healthz"
+    if (status := get(settings, health).status_code) != 200:
+        raise ClusterError(f"SLIPWAY_KFP_HOST {url}: answers {status} to {health}; is it the KFP API?")
     import kfp
 
     with answering(settings):

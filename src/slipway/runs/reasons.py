@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from slipway.errors import ConfigError, NotFoundError, StoreError
+from slipway.errors import ClusterError, ConfigError, NotFoundError, StoreError
 from slipway.runs import kfp_api
 from slipway.runs import record as records
 from slipway.runs.parameters import families
@@ -29,7 +29,6 @@ RAISED = re.compile(r"[\w.]*(Error|Exception|Interrupt|Exit)\b(: .*)?")
 LOG = "executor-logs"
 LONGEST = 500
 """Characters of a reason."""
-TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +71,10 @@ def explained(run_id: str, steps: dict[str, dict[str, Any]], settings: Settings)
 
 def nodes(run_id: str, settings: Settings) -> dict[str, Node]:
     """Step -> its pod's latest node, in the order they started; empty where KFP is not known, or does not answer or know."""
-    import httpx
-
     try:
-        answer = httpx.get(f"{kfp_api.host(settings)}/apis/v1beta1/runs/{run_id}", timeout=TIMEOUT_S, follow_redirects=True)
-        found = json.loads(answer.raise_for_status().json()["pipeline_runtime"]["workflow_manifest"])["status"]["nodes"]
-    except (ConfigError, httpx.HTTPError, httpx.InvalidURL, KeyError, TypeError, ValueError):
+        answer = kfp_api.get(settings, f"/apis/v1beta1/runs/{run_id}")
+        found = json.loads(answer.json()["pipeline_runtime"]["workflow_manifest"])["status"]["nodes"]
+    except (ConfigError, ClusterError, KeyError, TypeError, ValueError):  # a refusal has no workflow
         return {}
     pods = [node for node in found.values() if node.get("type") == "Pod" and node.get("phase") not in ("Omitted", "Skipped")]
     latest: dict[str, Node] = {}
