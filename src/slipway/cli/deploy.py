@@ -65,7 +65,7 @@ def command(
             gateway=entry, interval_s=interval, heartbeat=heartbeat,
         )  # fmt: skip
         return
-    wanted = [(m.spec, m.sizes) for m in _of_file(file)] if file else [(text, sizes) for text in models or []]
+    wanted = [(m.spec, m) for m in _of_file(file)] if file else [(text, sizes) for text in models or []]
     kube = Kube(context)
     for text, size in wanted:
         release = resolved(text, settings)

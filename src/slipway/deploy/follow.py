@@ -12,7 +12,7 @@ from slipway.deploy import objects
 from slipway.deploy.apply import state_of
 from slipway.deploy.kube import Kube
 from slipway.deploy.route import Gateway
-from slipway.deploy.service import Release, Sizes, find, planned, release_of
+from slipway.deploy.service import Release, Sizes, planned, release_of
 from slipway.errors import ConfigError, ConflictError, SlipwayError
 
 MAX_BACKOFF_S = 300.0
@@ -21,19 +21,13 @@ MAX_DOUBLINGS = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Followed:
-    """A model of the registry whose alias is followed."""
+class Followed(Sizes):
+    """A model of the registry whose alias is followed, and what its service gets."""
 
     name: str
     """Of the registered model."""
     alias: str = "champion"
     """Of the version that serves."""
-    min_replicas: int | None = None
-    """See `Sizes`, as the fields after it."""
-    max_replicas: int | None = None
-    scale_target: int | None = None
-    cpu: str | None = None
-    memory: str | None = None
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -43,17 +37,6 @@ class Followed:
     def spec(self) -> str:
         """As the registry resolves it."""
         return f"{self.name}@{self.alias}"
-
-    @property
-    def sizes(self) -> Sizes:
-        """How much its service gets."""
-        return Sizes(
-            min_replicas=self.min_replicas,
-            max_replicas=self.max_replicas,
-            scale_target=self.scale_target,
-            cpu=self.cpu,
-            memory=self.memory,
-        )
 
 
 @dataclass(slots=True)
@@ -145,14 +128,14 @@ class Follower:
         kube = self._kube
         namespace = self._namespace or kube.namespace
         release = self._resolve(model.spec)
-        wanted, route = planned(kube, release, namespace, sizes=model.sizes, image=self._image, gateway=self._gateway)
-        if route is not None and not _holds(objects.find(kube, "HTTPRoute", namespace, model.name), route):
-            objects.apply(kube, route)
-            self._say(f"{model.name}: route at {route['spec']['hostnames'][0]}")
-        current = find(kube, model.name, namespace, "stable")
-        if current is None or not _holds(current, wanted):
+        plan = planned(kube, release, namespace, sizes=model, image=self._image, gateway=self._gateway)
+        if plan.route is not None and not _holds(plan.route_now, plan.route):
+            objects.apply(kube, plan.route)
+            self._say(f"{model.name}: route at {plan.route['spec']['hostnames'][0]}")
+        current = plan.service_now
+        if current is None or not _holds(current, plan.service):
             was = f", was version {release_of(current).version}" if current is not None else ""
-            current = objects.apply(kube, wanted)
+            current = objects.apply(kube, plan.service)
             self._say(f"{release}: applied as {model.spec}{was}")
         state, reason = state_of(kube, current)
         return f"{release}: {'serves' if state == 'ready' else f'{state}: {reason}'}"

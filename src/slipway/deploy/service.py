@@ -1,7 +1,7 @@
 """A release as the service of its model: the InferenceService with the sizes it has, and its route."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from slipway.deploy import objects, rollout_record
@@ -54,6 +54,18 @@ class Sizes:
     """Request and limit of a pod, such as 1Gi."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What serves a release, beside what there is now."""
+
+    service: dict[str, Any]
+    """The InferenceService to apply."""
+    route: dict[str, Any] | None
+    """The HTTPRoute to apply; None where no gateway is given."""
+    service_now: dict[str, Any] | None
+    route_now: dict[str, Any] | None
+
+
 def release_of(service: Mapping[str, Any]) -> Release:
     """What an InferenceService of ours serves."""
     meta = service["metadata"]
@@ -102,10 +114,10 @@ def deploy(
         ConflictError: the service belongs to somebody else, or a rollout is under way.
         ClusterError: see `apply_and_wait`.
     """
-    service, route = planned(kube, release, namespace, sizes=sizes, image=image, gateway=gateway)
-    if route is not None:
-        objects.apply(kube, route)
-    return apply_and_wait(service, kube=kube, timeout_s=timeout_s, poll_s=poll_s, progress=progress)
+    plan = planned(kube, release, namespace, sizes=sizes, image=image, gateway=gateway)
+    if plan.route is not None:
+        objects.apply(kube, plan.route)
+    return apply_and_wait(plan.service, kube=kube, timeout_s=timeout_s, poll_s=poll_s, progress=progress)
 
 
 def planned(
@@ -116,12 +128,12 @@ def planned(
     sizes: Sizes | None = None,
     image: str = "",
     gateway: Gateway | None = None,
-) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """The InferenceService to apply, and the HTTPRoute where a gateway is given. Raises: see `deploy`."""
+) -> Plan:
+    """What is to be applied, from one look at each object there is. Raises: see `deploy`."""
     name = release.model
     check_names(name, namespace)
-    current = objects.find(kube, "InferenceService", namespace, name)
-    objects.must_be_ours(current)
+    service = find(kube, name, namespace, "stable")
+    objects.must_be_ours(service)
     route = objects.find(kube, "HTTPRoute", namespace, name)
     record = rollout_record.of(route)
     if record is not None and record.under_way:
@@ -130,7 +142,12 @@ def planned(
         objects.must_be_ours(route)
     annotations = record.annotations() if record else None
     wanted = http_route(name, namespace, gateway, annotations=annotations) if gateway else None
-    return service_of(kube, release, namespace, current=current, sizes=sizes, image=image), wanted
+    return Plan(
+        service=service_of(kube, release, namespace, current=service, sizes=sizes, image=image),
+        route=wanted,
+        service_now=service,
+        route_now=route,
+    )
 
 
 def service_of(
@@ -148,8 +165,7 @@ def service_of(
     Args:
         current: whose sizes are kept where `sizes` says nothing.
     """
-    kept = asdict(sizes_of(current)) if current else {}
-    chosen = {**_given(kept), **_given(asdict(sizes or Sizes()))}
+    chosen = {**_given(sizes_of(current) if current else None), **_given(sizes)}
     account = service_account(kube, namespace, release.model)
     return rendered(release, namespace, role=role, service_account=account, image=image, **chosen)
 
@@ -177,7 +193,8 @@ def service_account(kube: Kube, namespace: str, model: str) -> str:
     return own if objects.find(kube, "ServiceAccount", namespace, own) else SERVICE_ACCOUNT
 
 
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+def _given(sizes: Sizes | None) -> dict[str, Any]:
+    values = {field.name: getattr(sizes, field.name, None) for field in fields(Sizes)}
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -89,6 +89,19 @@ def test_service_moves_with_the_alias_and_rests_between(api):
     ]
 
 
+def test_a_look_asks_for_each_object_once(api):
+    follow = follower(Registry(cv=1), Followed(name="cv"), said=[], gateway=GATEWAY)
+    follow.round()
+    api.requests.clear()
+    follow.round()
+    assert sorted(path.rpartition("/namespaces/")[2] for _, path in api.requests) == [
+        "team-a/deployments/cv-predictor",
+        "team-a/httproutes/cv",
+        "team-a/inferenceservices/cv",
+        "team-a/serviceaccounts/slipway-model-cv",
+    ]
+
+
 def test_outages_are_survived_and_nothing_is_deleted(api):
     said, registry, clock = [], Registry(cv=1), Clock()
     follow = follower(registry, Followed(name="cv"), said=said, clock=clock)
