@@ -1,7 +1,6 @@
 """`slipway deploy`: registered models as services of a cluster, once or for as long as their aliases move."""
 
 import signal
-import sys
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,6 +46,7 @@ def command(
     owns is left alone, and so is a model with a rollout under way.
     """
     from slipway import settings as settings_
+    from slipway.data.progress import to_stderr
     from slipway.deploy.kube import Kube
     from slipway.deploy.route import parse_gateway
     from slipway.deploy.service import Sizes, deploy
@@ -71,7 +71,7 @@ def command(
         release = resolved(text, settings)
         url = deploy(
             kube, release, namespace or kube.namespace, sizes=size, image=settings.serve_image, gateway=entry,
-            timeout_s=timeout, progress=_say,
+            timeout_s=timeout, progress=to_stderr,
         )  # fmt: skip
         print(f"{release}: serves at {url}")
 
@@ -86,13 +86,14 @@ def resolved(text: str, settings: "Settings | None" = None) -> "Release":
 
 
 def _follow(followed: "list[Followed]", *, settings: "Settings", **options: Any) -> None:
+    from slipway.data.progress import to_stderr
     from slipway.deploy.follow import Follower
 
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):  # process 1 of a container is not ended by a signal it does not handle
         signal.signal(number, lambda *_: stop.set())
     resolve = lambda spec: resolved(spec, settings)  # noqa: E731
-    Follower(followed, resolve=resolve, say=_say, **options).run(stop)
+    Follower(followed, resolve=resolve, say=to_stderr, **options).run(stop)
 
 
 def _followed(text: str, sizes: Any) -> "Followed":
@@ -113,7 +114,3 @@ def _of_file(path: Path) -> "list[Followed]":
 
     what = f"--file {path}"
     return list(records(Followed, read_yaml(path, what=what), where=what))
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

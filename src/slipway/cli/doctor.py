@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from slipway.cli.flags import AsJson
+from slipway.cli.flags import AsJson, Context
 
 BROKEN = 2
 WIDTH = 22
@@ -18,7 +18,7 @@ def command(
     namespace: Annotated[
         str, typer.Option(help="Of the team; default: the context's. Of store: look at what its pods are told.")
     ] = "",
-    context: Annotated[str, typer.Option(help="Of the kubeconfig; default: its current one.")] = "",
+    context: Context = "",
     as_json: AsJson = False,
 ) -> None:
     """Find out why something does not work: every link checked, the cause, the fix. Exit code 0 healthy, 2 broken.

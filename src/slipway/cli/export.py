@@ -1,7 +1,6 @@
 """`slipway export`: the closed bundle of a checkpoint, by the same step as in a pipeline; or a bundle for phones and boards."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,11 +76,12 @@ def _tflite(source: str, data: str, path: Path, _: str, settings: "Settings") ->
     from slipway import references
     from slipway.bundle import BASE
     from slipway.cli.prepared import opened
+    from slipway.data.progress import to_stderr
     from slipway.export import tflite
 
     found, bundle = references.open_model(source, settings, variant=BASE)
     dataset = opened(data, settings)
-    result = tflite.export(bundle, dataset, path, home=settings.home, say=lambda line: print(line, file=sys.stderr))
+    result = tflite.export(bundle, dataset, path, home=settings.home, say=to_stderr)
     lines = [f"{found}, compared with the bundle on {result['n']} held-out items of {result['data']}"]
     for precision in ("float", "int8"):
         told = result[precision]

@@ -33,13 +33,13 @@ def command(
     INT8 of images is made by ranges seen in training items; validation chooses how, and which variants keep the budget.
     The test split is for the table alone.
     """
-    import sys
 
     from slipway import references
     from slipway import settings as settings_
     from slipway.cli.output import placed
     from slipway.cli.prepared import opened
     from slipway.cli.table import show
+    from slipway.data.progress import to_stderr
     from slipway.errors import ConfigError
     from slipway.optimise.ladder import optimise, wanted
 
@@ -66,7 +66,7 @@ def command(
             max_drop=max_drop,
             threads=threads,
             seconds=seconds,
-            say=lambda line: print(line, file=sys.stderr),
+            say=to_stderr,
         )
     if as_json:
         print(json.dumps({"model": str(found), "folder": str(path), **result}))

@@ -1,7 +1,6 @@
 """`slipway rollout`: a new release beside the stable one, with a share of the requests, step by step."""
 
 import json
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -84,13 +83,10 @@ def status(model: Model, namespace: Namespace = "", context: Context = "", as_js
 
 def _rollout(model: str, namespace: str, context: str, timeout_s: float) -> "Rollout":
     from slipway import settings as settings_
+    from slipway.data.progress import to_stderr
     from slipway.deploy.kube import Kube
     from slipway.deploy.rollout import Rollout
 
     kube = Kube(context)
     image = settings_.load().serve_image
-    return Rollout(kube, model, namespace or kube.namespace, say=_say, image=image, timeout_s=timeout_s)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    return Rollout(kube, model, namespace or kube.namespace, say=to_stderr, image=image, timeout_s=timeout_s)

@@ -10,9 +10,9 @@ from typing import Any
 
 from slipway import metrics, provenance
 from slipway.data.dataset import Dataset
+from slipway.data.progress import to_stderr
 from slipway.search import trial
 from slipway.search.failure import one_line, traced
-from slipway.search.folder import say
 from slipway.settings import Settings
 from slipway.store import files
 from slipway.training.recipe import TrainConfig
@@ -65,13 +65,13 @@ def compare(
         error: Exception | None = None
         for seed in range(config.seed, config.seed + seeds):
             done += 1
-            say(f"compare: {name}, seed {seed} ({done} of {len(candidates) * seeds})")
+            to_stderr(f"compare: {name}, seed {seed} ({done} of {len(candidates) * seeds})")
             where = folder / name / f"seed-{seed}"
             try:
                 results.append(trial.run(dataset, replace(config, seed=seed), where, split=split, settings=settings))
             except Exception as exc:  # noqa: BLE001  # the table says it, the others go on, and the exit code tells
                 error = exc
-                say(f"compare: {name}, seed {seed} failed: {traced(exc, where)}")
+                to_stderr(f"compare: {name}, seed {seed} failed: {traced(exc, where)}")
                 break
         if error is not None:
             failures.append(error)

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,9 +31,3 @@ def claimed(folder: Path) -> Iterator[Path]:
 def default(verb: str, source: str) -> Path:
     """The folder of a verb and a data set, where no other is named: in the working directory."""
     return Path(f"{verb}-{slug(Path(source).stem)}")
-
-
-def say(line: str) -> None:
-    """A line of progress, on stderr."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()

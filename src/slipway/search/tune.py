@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from slipway.data.dataset import Dataset
+from slipway.data.progress import to_stderr
 from slipway.errors import ConfigError, ConflictError, SlipwayError, unknown
 from slipway.models import architectures
 from slipway.search.failure import traced
-from slipway.search.folder import say
 from slipway.search.space import Axis, typed
 from slipway.settings import Settings
 from slipway.store import files
@@ -92,7 +92,7 @@ def tune(
     _same(study, _about(dataset, common, space, metric), folder)
     while len(ended := [t for t in study.trials if t.state.is_finished()]) < trials:
         if timeout_s is not None and time.monotonic() - started > timeout_s:
-            say(f"tune: time is up after {len(ended)} of {trials} trials; the same call goes on")
+            to_stderr(f"tune: time is up after {len(ended)} of {trials} trials; the same call goes on")
             break
         trial = _next(study)
         _try(study, trial, dataset, common, space, folder, metric, settings)
@@ -106,7 +106,7 @@ def _next(study: "Study") -> "Trial":
     from optuna.trial import Trial, TrialState
 
     for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        say(f"tune: going on with trial {left.number}")
+        to_stderr(f"tune: going on with trial {left.number}")
         return Trial(study, left._trial_id)
     return study.ask()
 
@@ -131,7 +131,7 @@ def _try(
     earlier = study.trials[trial.number]
     started = time.monotonic() - earlier.user_attrs.get("seconds", 0.0)
     params = _proposed(study, trial, space, common.seed)
-    say(f"tune: trial {trial.number}: {', '.join(f'{name} {_short(value)}' for name, value in params.items())}")
+    to_stderr(f"tune: trial {trial.number}: {', '.join(f'{name} {_short(value)}' for name, value in params.items())}")
     told: dict[str, Any] = {}
     value, left, failure = None, where, None
     try:
@@ -219,7 +219,7 @@ def _tell(trial: "FrozenTrial", trials: int, metric: str) -> None:
     said = _row(trial)
     value = "" if said["value"] is None else f", {metric} {said['value']:.4f}"
     error = f": {said['error']}" if said["error"] else ""
-    say(f"tune: trial {trial.number} ({trial.number + 1} of {trials}) {said['state']}{value}{error}")
+    to_stderr(f"tune: trial {trial.number} ({trial.number + 1} of {trials}) {said['state']}{value}{error}")
 
 
 def _tuned(study: "Study", folder: Path) -> Tuned:

@@ -1,10 +1,11 @@
 """What training tells: a record per epoch, progress lines on stderr, and the learning curves as a picture."""
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from slipway.data.progress import to_stderr
 
 LINE_EVERY_S = 10.0
 """Within an epoch a line at most this often."""
@@ -40,7 +41,7 @@ class Progress:
         self._done = resumed_at
         self._first = resumed_at
         if resumed_at:
-            _say(f"continuing after epoch {resumed_at} of {epochs}")
+            to_stderr(f"continuing after epoch {resumed_at} of {epochs}")
 
     def step(self, epoch: int, step: int, steps: int, loss: float) -> None:
         """Tell of a step, when the last line is old."""
@@ -50,14 +51,16 @@ class Progress:
             done = epoch - 1 - self._first + step / steps
             rate = done * self._items / (now - self._started_s)
             left = (self._epochs - self._first - done) * (now - self._started_s) / done
-            _say(f"epoch {epoch}/{self._epochs}  step {step}/{steps}  loss {loss:.4f}  {rate:.0f} items/s  {_time(left)} left")
+            to_stderr(
+                f"epoch {epoch}/{self._epochs}  step {step}/{steps}  loss {loss:.4f}  {rate:.0f} items/s  {_time(left)} left"
+            )
 
     def epoch(self, record: EpochRecord, *, best: bool) -> None:
         """Tell of a finished epoch; `*` marks the best so far."""
         self._last_s = time.monotonic()
         self._done = record.epoch
         left = (self._epochs - self._done) * (self._last_s - self._started_s) / (self._done - self._first)
-        _say(
+        to_stderr(
             f"epoch {record.epoch}/{self._epochs}  loss {record.train_loss:.4f}  val loss {record.val_loss:.4f}  "
             f"val accuracy {record.val_accuracy:.4f}{'*' if best else ' '}  {record.items_per_s:.0f} items/s  "
             f"{_time(left)} left"
@@ -81,11 +84,6 @@ def draw(history: Sequence[EpochRecord], best_epoch: int, path: Path) -> None:
         axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     figure.savefig(path, dpi=100, metadata={"Software": None})
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
 
 
 def _time(seconds: float) -> str:
