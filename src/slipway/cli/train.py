@@ -80,7 +80,7 @@ def _trained(
         if settings.rank:
             return {}
         finish(run)
-        model = json.loads((path / "model.json").read_text(encoding="utf-8"))
+        model = files.read_json(path / "model.json")
         digest = files.read_manifest(path).digest
     made = {name: model[name] for name in ("family", "architecture")} | {"epochs": len(model["history"]), "best": model["best"]}
     return {"checkpoint": uri or str(path), "digest": digest, "run": run, **made}

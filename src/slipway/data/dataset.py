@@ -15,7 +15,6 @@ Within a split, items lie in the order of their content hash: any first n are a 
 # N items, H/W px, C channels
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +77,7 @@ class Dataset:
             raise DataError(f"data set {exc}") from exc
         if META not in manifest.files:
             raise DataError(f"{path}: no {META}; an artifact of slipway, but no data set")
-        meta = json.loads((path / META).read_text(encoding="utf-8"))
+        meta = files.read_json(path / META)
         if meta["format"] != FORMAT:
             raise DataError(
                 f"{path}: data set format {meta['format']}, this version reads {FORMAT}; upgrade slipway or prepare it again"

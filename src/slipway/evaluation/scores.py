@@ -9,7 +9,6 @@ MANIFEST.json          SHA-256 sums, written last
 
 # N items, K classes
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -119,7 +118,7 @@ def load(path: Path) -> Scores:
     from pyarrow import parquet
 
     digest = files.verify(path).digest
-    summary = json.loads((path / "metrics.json").read_text(encoding="utf-8"))
+    summary = files.read_json(path / "metrics.json")
     table = parquet.read_table(path / "predictions.parquet")
     labels = summary["labels"]
     position = {name: k for k, name in enumerate(labels)}
@@ -135,7 +134,7 @@ def load(path: Path) -> Scores:
         np.array([position[name] for name in table["label"].to_pylist()], np.int64),
         probabilities_NK(OURS),
         probabilities_NK(THEIRS) if compared else None,
-        json.loads((path / "timings.json").read_text(encoding="utf-8")),
+        files.read_json(path / "timings.json"),
         table["fresh"].to_numpy(zero_copy_only=False) if compared else None,
     )
 

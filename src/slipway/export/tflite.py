@@ -11,7 +11,6 @@ Both normalise, apply the temperature and the softmax; decoding, cropping and re
 
 # N items, K classes
 
-import json
 import shutil
 import subprocess
 import tempfile
@@ -160,5 +159,4 @@ def _converted(python: Path, folder: Path) -> dict[str, Any]:
     if done.returncode:
         last = next((line.strip() for line in reversed(done.stdout.splitlines()) if line.strip()), f"exit {done.returncode}")
         raise ToolError(f"tflite: the converter failed ({last}); the network may have an operator that it does not know")
-    about: dict[str, Any] = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-    return about
+    return files.read_json(folder / "about.json")

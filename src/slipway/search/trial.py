@@ -37,7 +37,7 @@ def key_of(config: TrainConfig, dataset: Dataset, split: str) -> str:
 def finished(folder: Path, key: str) -> dict[str, Any] | None:
     """The numbers of a trial that was completed under this key; None when it was not."""
     try:
-        result: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        result = files.read_json(folder / RESULT)
     except (OSError, ValueError):
         return None
     return result if result.get("key") == key and (folder / "bundle" / files.MANIFEST).is_file() else None
@@ -91,7 +91,7 @@ def _numbers(dataset: Dataset, checkpoint: Path, bundle: Path, *, split: str, th
     loaded = bundles.load(bundle, threads=threads)
     bundles.selftest(loaded)
     summary = summarise(dataset.label_indices(split), loaded.predict(items_of(dataset, split)))
-    timings = json.loads((checkpoint / "timings.json").read_text(encoding="utf-8"))
+    timings = files.read_json(checkpoint / "timings.json")
     one_by_one = items_of(dataset, "validation")
     gpu = on_gpu(bundle)
     return {
@@ -119,6 +119,6 @@ def _parameters(checkpoint: Path) -> int:
 
 def _key(folder: Path) -> str:
     try:
-        return str(json.loads((folder / KEY).read_text(encoding="utf-8"))["key"])
+        return str(files.read_json(folder / KEY)["key"])
     except (OSError, ValueError, KeyError):
         return ""

@@ -1,6 +1,5 @@
 """An Optuna study over options of training: each trial is one training, judged on validation, the hopeless ones cut short."""
 
-import json
 import random
 import time
 from collections.abc import Mapping
@@ -149,7 +148,7 @@ def _try(
         if not (checkpoint / files.MANIFEST).is_file():
             store = LocalStore(where / "state")
             train(dataset, config, checkpoint, store=store, cache=settings.home / "cache", on_epoch=watch)
-        best = json.loads((checkpoint / "model.json").read_text(encoding="utf-8"))["best"]
+        best = files.read_json(checkpoint / "model.json")["best"]
         state, value, left, told = TrialState.COMPLETE, float(best[key]), where / "state", {"epoch": int(best["epoch"])}
     except TrialPruned:
         state = TrialState.PRUNED

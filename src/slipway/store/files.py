@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from slipway.errors import BundleError
 
@@ -73,6 +74,12 @@ def atomic_file(path: Path) -> Iterator[TextIOWrapper]:
 def write_json(path: Path, value: object, *, sort_keys: bool = True) -> None:
     """`write_bytes` of readable JSON, without NaN. `sort_keys=False` keeps an order that means something."""
     write_bytes(path, (json.dumps(value, indent=2, sort_keys=sort_keys, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object that `write_json` wrote."""
+    value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return value
 
 
 @contextmanager

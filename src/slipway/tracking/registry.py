@@ -69,6 +69,15 @@ def versions(name: str, *, settings: Settings | None = None) -> list[ModelVersio
     return found
 
 
+def version_of(name: str, release_digest: str, *, settings: Settings | None = None) -> str:
+    """Number of a release's version; the start of its digest where it is in no registry."""
+    try:
+        known = versions(name, settings=settings)
+    except NotFoundError:
+        known = []
+    return next((str(v.version) for v in known if v.release_digest == release_digest), release_digest[:12])
+
+
 def resolve(spec: str, *, settings: Settings | None = None) -> ModelVersion:
     """The version that `name` (its champion), `name@alias` or `name:version` means.
 

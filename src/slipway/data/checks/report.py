@@ -1,6 +1,5 @@
 """What the checks found: findings with their items, as they are written and read back."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -82,7 +81,7 @@ def load(path: Path) -> Report:
     Raises: BundleError: damaged, incomplete or of a newer format.
     """
     files.verify(path)
-    stored = json.loads((path / REPORT).read_text(encoding="utf-8"))
+    stored = files.read_json(path / REPORT)
     if stored.pop("format") != FORMAT:
         raise BundleError(f"{path / REPORT}: of another format than {FORMAT}, which this version reads; upgrade slipway")
     found = [Finding(**{**f, "items": [Listed(**item) for item in f["items"]]}) for f in stored.pop("findings")]
