@@ -18,6 +18,8 @@ from typing import Any
 
 import yaml
 
+from slipway.deploy.downloads import RESTRICTED, STORAGE, admitted
+
 ROOT = Path(__file__).resolve().parents[1]
 MANIFESTS = ROOT / "manifests"
 NAMESPACE = "slipway"
@@ -169,14 +171,11 @@ def _configure_kserve() -> None:
 
 
 def _restrict_downloads() -> None:
-    """KServe's init container says nothing of its rights, so that namespaces of Pod Security `restricted` refuse its pods."""
-    name = "clusterstoragecontainer/default"
-    container = json.loads(_kubectl("get", name, "-o", "json"))["spec"]["container"]
-    wanted = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True}
-    if wanted.items() <= container.get("securityContext", {}).items():
+    """KServe's init container gives up its rights: namespaces of Pod Security `restricted` refuse its pods else."""
+    name = f"clusterstoragecontainer/{STORAGE}"
+    if admitted(json.loads(_kubectl("get", name, "-o", "json"))):
         return
-    context = {**wanted, "seccompProfile": {"type": "RuntimeDefault"}}
-    _kubectl("patch", name, "--type=merge", "-p", json.dumps({"spec": {"container": {"securityContext": context}}}))
+    _kubectl("patch", name, "--type=merge", "-p", json.dumps(RESTRICTED))
     _say("kserve: its downloads give up their rights now, as restricted namespaces demand")
 
 

@@ -3,7 +3,7 @@
 import re
 from typing import Any, Literal
 
-from slipway.deploy.pod import MANAGED_BY, OURS, PART_OF
+from slipway.deploy.pod import MANAGED_BY, OURS, PART_OF, container_security, pod_security
 from slipway.errors import ConfigError
 
 API_VERSION = "serving.kserve.io/v1beta1"
@@ -85,13 +85,7 @@ def inference_service(
         "readinessProbe": _probe(ready, period_s=5, timeout_s=2, failures=2),
         "livenessProbe": _probe("/v2/health/live", period_s=10, timeout_s=5, failures=3),
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(DRAIN_DELAY_S)]}}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-            "runAsNonRoot": True,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": {**container_security(), "readOnlyRootFilesystem": True, **pod_security()},
     }
     if version:
         container["args"] = [f"--model-version={version}"]  # KServe appends them to the runtime's
@@ -127,7 +121,7 @@ def inference_service(
                 "automountServiceAccountToken": False,
                 "enableServiceLinks": False,
                 "terminationGracePeriodSeconds": GRACE_S,
-                "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+                "securityContext": pod_security(),
                 "topologySpreadConstraints": [_spread(called, key) for key in SPREAD],
                 "model": container,
             }

@@ -1,6 +1,7 @@
-"""What objects of ours are known by, and what every pod of ours reads from its namespace: names and keys, in one place."""
+"""What objects of ours are known by, what every pod of ours reads from its namespace and may not do: in one place."""
 
 import re
+from typing import Any
 
 MANAGED_BY, PART_OF, OURS = "app.kubernetes.io/managed-by", "app.kubernetes.io/part-of", "slipway"
 """Labels of every object of ours, and what they say."""
@@ -24,3 +25,13 @@ OPTIONAL_KEYS = (
 )  # fmt: skip
 THREAD_VARIABLES = ("SLIPWAY_THREADS", "OMP_NUM_THREADS")
 """Both say the CPUs of a process: more threads than CPUs are throttled."""
+
+
+def pod_security() -> dict[str, Any]:
+    """securityContext of a pod that namespaces of Pod Security `restricted` admit; its containers need theirs, too."""
+    return {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def container_security() -> dict[str, Any]:
+    """securityContext of a container in such a pod."""
+    return {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}

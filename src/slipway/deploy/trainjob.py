@@ -18,6 +18,8 @@ from slipway.deploy.pod import (
     STORE_KEYS,
     STORE_SECRET,
     THREAD_VARIABLES,
+    container_security,
+    pod_security,
 )
 from slipway.errors import ConfigError
 
@@ -121,13 +123,13 @@ def _from(kind: str, name: str, keys: tuple[str, ...], *, optional: bool = False
 def _pod(shared_memory: str) -> dict[str, Any]:
     """What the runtime's pods lack: the restricted security profile, and shared memory."""
     return {
-        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": pod_security(),
         "volumes": [{"name": SHARED_MEMORY, "emptyDir": {"medium": "Memory", "sizeLimit": shared_memory}}],
         "containers": [
             {
                 "name": NODE,
                 "volumeMounts": [{"name": SHARED_MEMORY, "mountPath": "/dev/shm"}],
-                "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                "securityContext": container_security(),
             }
         ],
     }

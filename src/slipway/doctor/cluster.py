@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from slipway.deploy import trainjob
+from slipway.deploy.downloads import RESTRICTED, STORAGE, admitted
 from slipway.deploy.kube import Kube, amount, path
 from slipway.deploy.pod import RUN_CONFIG
 from slipway.doctor import api
@@ -41,11 +42,6 @@ CONTROLLERS: Mapping[str, str] = {
     "Argo": "app=workflow-controller",
 }
 ENFORCE = "pod-security.kubernetes.io/enforce"
-STORAGE = "default"
-"""KServe's own ClusterStorageContainer."""
-RESTRICTED = {
-    "spec": {"container": {"securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}}}
-}
 
 
 @dataclass
@@ -159,15 +155,12 @@ def downloads(c: Cluster) -> Finding:
     found = c.kube.find(path(RUNTIMES, "", "clusterstoragecontainers", STORAGE))
     if found is None:
         return skipped(f"KServe has no ClusterStorageContainer '{STORAGE}'")
-    container = found["spec"]["container"]
-    security = container.get("securityContext") or {}
-    dropped = (security.get("capabilities") or {}).get("drop") or []
-    if security.get("allowPrivilegeEscalation") is not False or "ALL" not in dropped:
+    if not admitted(found):
         return broken(
             f"ClusterStorageContainer '{STORAGE}' sets no restricted securityContext: restricted namespaces refuse its pods",
             f"kubectl patch clusterstoragecontainer {STORAGE} --type merge -p '{json.dumps(RESTRICTED)}'",
         )
-    return ok(container["image"].rpartition("/")[2])
+    return ok(found["spec"]["container"]["image"].rpartition("/")[2])
 
 
 def quotas(c: Cluster) -> Finding:

@@ -1,5 +1,8 @@
 """What everybody's models and runs rest on: one broken link hides no other."""
 
+import json
+import re
+
 import pytest
 
 from tests.helpers.kube_objects import obj
@@ -71,6 +74,21 @@ def unprotected(api):
 
 def unrestricted_download(api):
     del api.get("ClusterStorageContainer", "default")["spec"]["container"]["securityContext"]
+
+
+def test_what_is_advised_for_downloads_makes_them_admitted(healthy, doctor):
+    unrestricted_download(healthy)
+    _, links = doctor("cluster")
+    patch = json.loads(re.search(r"-p '(.*)'", links["model download"][2])[1])
+    healthy.get("ClusterStorageContainer", "default")["spec"]["container"] |= patch["spec"]["container"]
+    code, links = doctor("cluster")
+    assert (code, links["model download"][0]) == (0, "ok")
+    assert patch["spec"]["container"]["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }, "the restricted profile, all of it"
 
 
 def full(api):
