@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from slipway.deploy.kube import path
@@ -11,6 +11,10 @@ from slipway.deploy.reach import reach
 from slipway.doctor.cluster import PLATFORM, Cluster
 from slipway.doctor.objects import listed
 from slipway.doctor.walk import Finding, broken, ok, skipped
+from slipway.errors import ClusterError
+
+if TYPE_CHECKING:
+    import httpx
 
 REQUEST_TIMEOUT_S = 10.0
 MLFLOW_URL = f"http://slipway-mlflow.{PLATFORM}.svc:5000"
@@ -19,18 +23,14 @@ KFP_URL = "http://ml-pipeline.kubeflow.svc:8888"
 RULES_LABEL = f"{PART_OF}={OURS}"
 OPERATED = "operated-prometheus=true"
 """Label of the Service that the Prometheus operator makes for its servers."""
+NEITHER = f"no team's ConfigMap {RUN_CONFIG} names one, and charts/slipway-platform is not installed"
 
 
 def mlflow(c: Cluster) -> Finding:
     """MLflow answers under the very name that pods use: it refuses hosts that it was not told of."""
-    urls = {values["MLFLOW_TRACKING_URI"] for values in c.teams.values() if values.get("MLFLOW_TRACKING_URI")}
-    if not urls and not _service(c, MLFLOW_URL):
-        return skipped(f"no team's ConfigMap {RUN_CONFIG} names one, and charts/slipway-platform is not installed")
     said = []
-    for url in sorted(urls or {MLFLOW_URL}):
+    for url in _told(c, "MLFLOW_TRACKING_URI", MLFLOW_URL):
         with _client(c, url) as client:
-            if isinstance(client, Finding):
-                return client
             answer = client.get("/api/2.0/mlflow/experiments/search", params={"max_results": 1})
             version = client.get("/version")
         if answer.status_code == 403 and "host" in answer.text.lower():
@@ -42,24 +42,19 @@ def mlflow(c: Cluster) -> Finding:
         if not answer.is_success:
             return broken(f"MLflow at {url} answers {answer.status_code}: {answer.text[:150]}", "see the log of its pod")
         said.append(f"{url} {version.text[:20]}")
-    return ok(", ".join(said))
+    return ok(", ".join(said)) if said else skipped(NEITHER)
 
 
 def store(c: Cluster) -> Finding:
     """The object store answers; `doctor store` tries credentials."""
-    urls = {values["AWS_ENDPOINT_URL"] for values in c.teams.values() if values.get("AWS_ENDPOINT_URL")}
-    if not urls and not _service(c, STORE_URL):
-        return skipped(f"no team's ConfigMap {RUN_CONFIG} names one, and charts/slipway-platform is not installed")
     said = []
-    for url in sorted(urls or {STORE_URL}):
+    for url in _told(c, "AWS_ENDPOINT_URL", STORE_URL):
         with _client(c, url) as client:
-            if isinstance(client, Finding):
-                return client
             answer = client.get("/minio/health/ready")  # another S3 server answers 403 or 404 to it
         if answer.status_code >= 500:
             return broken(f"the store at {url} is not ready ({answer.status_code})", "see the log of its pod, and its volume")
         said.append(f"{url} {answer.headers.get('server', '')}")
-    return ok(", ".join(said))
+    return ok(", ".join(said)) if said else skipped(NEITHER)
 
 
 def pipelines(c: Cluster) -> Finding:
@@ -68,8 +63,6 @@ def pipelines(c: Cluster) -> Finding:
     if not c.settings.kfp_host and not _service(c, KFP_URL):
         return skipped("SLIPWAY_KFP_HOST is not set, and there is no Service ml-pipeline in 'kubeflow'")
     with _client(c, url) as client:
-        if isinstance(client, Finding):
-            return client
         answer = client.get("/apis/v2beta1/healthz", follow_redirects=True)
     if not answer.is_success:
         return broken(f"KFP at {url} answers {answer.status_code}", "is it the KFP API? see the log of ml-pipeline")
@@ -93,8 +86,6 @@ def rules(c: Cluster) -> Finding:
     meta, port = services[0]["metadata"], services[0]["spec"]["ports"][0]["port"]
     url = f"http://{meta['name']}.{meta['namespace']}.svc:{port}"
     with _client(c, url) as client:
-        if isinstance(client, Finding):
-            return client
         version = client.get("/api/v1/status/buildinfo").json().get("data", {}).get("version", "")
         groups: list[Any] = client.get("/api/v1/rules").json().get("data", {}).get("groups", [])
     if not wanted:
@@ -115,21 +106,24 @@ def rules(c: Cluster) -> Finding:
 
 
 @contextmanager
-def _client(c: Cluster, url: str) -> Iterator[Any]:
-    """A client that says the host that pods say; or the finding that nothing answers."""
+def _client(c: Cluster, url: str) -> Iterator["httpx.Client"]:
+    """A client that says the host that pods say. Raises: ClusterError: nothing answers it."""
     import httpx
 
     with reach(c.kube, url, namespace=c.namespace or PLATFORM) as base:
         client = httpx.Client(base_url=base, headers={"Host": urlsplit(url).netloc}, timeout=REQUEST_TIMEOUT_S, trust_env=False)
-        with client:
-            try:
-                client.get("/")
-            except httpx.HTTPError as exc:
-                yield broken(
-                    f"{url} does not answer ({exc or type(exc).__name__})", "see its pods: are they running and ready?"
-                )
-                return
-            yield client
+        try:
+            with client:
+                yield client
+        except httpx.HTTPError as exc:
+            said = str(exc) or type(exc).__name__
+            raise ClusterError(f"{url} does not answer ({said}); see its pods: are they running and ready?") from exc
+
+
+def _told(c: Cluster, key: str, ours: str) -> list[str]:
+    """URLs that the teams' ConfigMaps have under `key`; else of our own server, where that is installed."""
+    urls = {values[key] for values in c.teams.values() if values.get(key)}
+    return sorted(urls) or ([ours] if _service(c, ours) else [])
 
 
 def _service(c: Cluster, url: str) -> bool:

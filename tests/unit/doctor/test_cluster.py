@@ -101,6 +101,10 @@ def mlflow_down(api):
     api.put(obj("Service", "slipway-mlflow", namespace="slipway", spec=spec))
 
 
+def mlflow_silent(api):
+    api.get("ConfigMap", "slipway-run")["data"] = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+
+
 def store_gone(api):
     api.get("ConfigMap", "slipway-run")["data"] = {"AWS_ENDPOINT_URL": "http://slipway-minio.slipway.svc:9000"}
 
@@ -122,6 +126,7 @@ def store_gone(api):
         ),
         (full, "quotas", "pods is used up, 10 of 10", "raise it"),
         (mlflow_down, "MLflow", "Service slipway/slipway-mlflow: has no ready pod", "get pods shows why"),
+        (mlflow_silent, "MLflow", "http://127.0.0.1:9 does not answer", "are they running and ready?"),
         (store_gone, "object store", "there is no Service 'slipway-minio' in namespace 'slipway'", "install what it names"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
