@@ -23,7 +23,7 @@ PROVISIONED = "charts/slipway-platform makes it for a team, and its provisioning
 
 def account(e: Endpoint) -> Finding:
     """The pods' ServiceAccount is there."""
-    if e.kube.find(path("v1", e.namespace, "serviceaccounts", e.account)) is None:
+    if e.service_account is None:
         return broken(f"there is no ServiceAccount '{e.account}' in '{e.namespace}'", PROVISIONED)
     return ok(e.account)
 
@@ -32,18 +32,16 @@ def secret(e: Endpoint) -> Finding:
     """The ServiceAccount lists a Secret with both keys and KServe's annotations."""
     if not e.storage_uri.startswith("s3://"):
         return _claim(e)
-    found = e.kube.find(path("v1", e.namespace, "serviceaccounts", e.account)) or {"metadata": {}}
-    role = role_of(found)
-    names = [s["name"] for s in found.get("secrets") or []]
-    if not names:
-        if role:
+    if not e.secrets:
+        if role := role_of(e.service_account):
             return skipped(f"the account takes the role of its annotation {role}")
         return broken(f"ServiceAccount '{e.account}' lists no Secret", f"add the S3 Secret to its `secrets`; {PROVISIONED}")
-    secrets = {name: e.kube.find(path("v1", e.namespace, "secrets", name)) for name in names}
-    if missing := [name for name, value in secrets.items() if value is None]:
+    if missing := [name for name, value in e.secrets.items() if value is None]:
         return broken(f"Secret '{missing[0]}' of ServiceAccount '{e.account}' is not there", PROVISIONED)
-    if (usable := s3_secret(secrets.values())) is None:
-        return broken(f"no Secret of ServiceAccount '{e.account}' has {' and '.join(STORE_KEYS)}: {listed(names)}", PROVISIONED)
+    if (usable := s3_secret(e.secrets.values())) is None:
+        return broken(
+            f"no Secret of ServiceAccount '{e.account}' has {' and '.join(STORE_KEYS)}: {listed(e.secrets)}", PROVISIONED
+        )
     return fields(e.kube, e.namespace, usable)
 
 
@@ -75,9 +73,7 @@ def release(e: Endpoint) -> Finding:
     """The release is there in full, and the pods' own credential reads it."""
     if not e.storage_uri.startswith("s3://"):
         return skipped(f"{e.storage_uri or 'no storageUri'}: not in S3")
-    account_ = e.kube.find(path("v1", e.namespace, "serviceaccounts", e.account)) or {}
-    names = [s["name"] for s in account_.get("secrets") or []]
-    found = s3_secret(e.kube.find(path("v1", e.namespace, "secrets", name)) for name in names)
+    found = s3_secret(e.secrets.values())
     if found is None:
         return skipped("the pods have no Secret to try: they read with a role")
     root, _, key = e.storage_uri.rpartition("/")

@@ -55,8 +55,19 @@ class Endpoint:
 
     @property
     def account(self) -> str:
-        """The pods' ServiceAccount."""
+        """Name of the pods' ServiceAccount."""
         return str(self.predictor.get("serviceAccountName") or "default")
+
+    @cached_property
+    def service_account(self) -> Object | None:
+        """That account."""
+        return self.kube.find(path("v1", self.namespace, "serviceaccounts", self.account))
+
+    @cached_property
+    def secrets(self) -> Mapping[str, Object | None]:
+        """Name -> each Secret that the account lists; None where it is not there."""
+        names = [entry["name"] for entry in (self.service_account or {}).get("secrets") or []]
+        return {name: self.kube.find(path("v1", self.namespace, "secrets", name)) for name in names}
 
     @property
     def backend(self) -> str:
