@@ -4,8 +4,8 @@
 {{- define "slipway.plan" -}}
 {{- $bucket := .Values.store.bucket -}}
 endpoint: {{ include "slipway.endpoint" . }}
-region: {{ .Values.store.region }}
-bucket: {{ $bucket }}
+region: {{ .Values.store.region | quote }}
+bucket: {{ $bucket | quote }}
 grants:
   {{- range include "slipway.teams" . | fromJsonArray }}
   {{- $root := printf "teams/%s" .name }}
