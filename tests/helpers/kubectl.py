@@ -5,12 +5,15 @@ import contextlib
 import json
 import re
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 DEADLINE_S = 300
 REACH_S = 30
+AGAIN_S = 1.0
+"""Before a port is forwarded again, where what it led to is gone."""
 FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
 
 
@@ -54,17 +57,40 @@ def wait(namespace: str, what: str, condition: str, deadline_s: int = DEADLINE_S
 
 @contextlib.contextmanager
 def forwarded(namespace: str, target: str, port: int) -> Iterator[str]:
-    """`127.0.0.1:PORT` that leads to a port of a Service or pod while the block lasts."""
-    command = ["kubectl", "-n", namespace, "port-forward", target, f":{port}", "--address", "127.0.0.1"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    """`127.0.0.1:PORT` that leads to a port of a Service or pod while the block lasts, whoever replaces it."""
+
+    def opened(local: str = "") -> subprocess.Popen[str]:
+        command = ["kubectl", "-n", namespace, "port-forward", target, f"{local}:{port}", "--address", "127.0.0.1"]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    process = opened()
+    line = process.stdout.readline()
+    found = FORWARDING.match(line)
+    if not found:
+        process.kill()
+        raise AssertionError(f"kubectl port-forward {namespace}/{target}: {line.strip() or 'ended'}")
+    over = threading.Event()
+
+    def follow() -> None:
+        nonlocal process
+        while True:
+            for _ in process.stdout:  # a line for each connection: unread, they fill the pipe, and nothing gets through
+                pass
+            process.communicate()
+            if over.wait(AGAIN_S):
+                return
+            process = opened(found[1])
+            if over.is_set():
+                process.terminate()
+
+    follower = threading.Thread(target=follow)
+    follower.start()
     try:
-        line = process.stdout.readline()
-        found = FORWARDING.match(line)
-        assert found, f"kubectl port-forward {namespace}/{target}: {line.strip() or 'ended'}"
         yield f"127.0.0.1:{found[1]}"
     finally:
+        over.set()
         process.terminate()
-        process.communicate(timeout=REACH_S)
+        follower.join(REACH_S)
 
 
 def keep(namespace: str, folder: Path) -> None:
