@@ -93,6 +93,31 @@ def forwarded(namespace: str, target: str, port: int) -> Iterator[str]:
         follower.join(REACH_S)
 
 
+@contextlib.contextmanager
+def labelled(node: str, label: str, value: str) -> Iterator[None]:
+    """A label of a node, while the block lasts."""
+    kubectl("label", "node", node, f"{label}={value}")
+    try:
+        yield
+    finally:
+        kubectl("label", "node", node, f"{label}-")
+
+
+@contextlib.contextmanager
+def extended(node: str, resource: str, count: int = 1) -> Iterator[None]:
+    """A node that says it has so many of a resource while the block lasts; its kubelet then lets pods have them."""
+    where = f"/status/capacity/{resource.replace('/', '~1')}"
+
+    def patch(**change: str) -> None:
+        kubectl("patch", "node", node, "--subresource=status", "--type=json", "-p", json.dumps([{**change, "path": where}]))
+
+    patch(op="add", value=str(count))
+    try:
+        yield
+    finally:
+        patch(op="remove")
+
+
 def keep(namespace: str, folder: Path) -> None:
     """Objects, events and logs of a namespace, for who looks into a failure."""
     folder.mkdir(parents=True, exist_ok=True)
