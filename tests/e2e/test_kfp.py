@@ -9,8 +9,10 @@ import json
 import os
 import secrets
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
@@ -18,11 +20,12 @@ import pytest
 from slipway import settings as settings_
 from slipway.runs import record
 from slipway.store.uri import Store, open_store
+from slipway.tracking import registry
 from tests.e2e.conftest import KFP as NAMESPACE
 from tests.e2e.conftest import kfp_service
-from tests.e2e.served import MODELS, ROOT
+from tests.e2e.served import LOOK_S, MODELS, READY_S, ROOT, RUN_S
 from tests.helpers.command import slipway
-from tests.helpers.kubectl import apply, forwarded, get, kubectl, secret
+from tests.helpers.kubectl import apply, extended, forwarded, get, kubectl, labelled, secret
 from tests.helpers.servers import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -32,8 +35,10 @@ THREADS = "2"
 DIGESTS = {"prepare_data": "dataset", "train": "checkpoint", "export_onnx": "bundle"}
 """Step -> its output that a seed determines."""
 SCHEDULED_S = 300
-LOCAL_S = 1500
-"""A quick run in one pod of a busy node."""
+LONG_EPOCHS = 60
+"""Of a training that does not end before the store is gone: each takes half a second or so."""
+OUTAGE_S = 600
+"""For a step to notice that the store is away: it tries for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +86,7 @@ def kfp(cluster, request) -> Iterator[Kfp]:
 
 def run(tmp_path, *arguments: str, code: int = 0) -> tuple[dict, str]:
     """`slipway run ARGUMENTS --on kfp`: its outcome as JSON (empty when there is none), and what it said."""
-
-    done = slipway("run", *arguments, "--on", "kfp", "--json", cwd=tmp_path)
+    done = slipway("run", *arguments, "--on", "kfp", "--json", cwd=tmp_path, deadline_s=RUN_S)
     assert done.returncode == code, done.stderr
     return (json.loads(done.stdout) if done.stdout.strip() else {}), done.stderr
 
@@ -112,6 +116,7 @@ def test_a_family_goes_from_raw_data_to_a_release(kfp, passed):
     assert list(steps) == STEPS
     assert {step["status"] for step in steps.values()} == {"succeeded"}
     assert kfp.store.exists(f"models/{outcome['model']}/{outcome['digest']}")
+    assert registry.champion(outcome["model"]).release_digest == outcome["digest"]
 
 
 def test_the_gates_branch_is_in_the_graph(kfp, passed):
@@ -197,7 +202,7 @@ def run_locally(family: str, *, image: str) -> dict[str, dict]:
     apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec})
     try:
         over = lambda: get(NAMESPACE, "pod", name)["status"]["phase"] in ("Succeeded", "Failed")  # noqa: E731
-        wait_until(over, f"pod {name} to end", LOCAL_S)
+        wait_until(over, f"pod {name} to end", RUN_S)
         said = kubectl("-n", NAMESPACE, "logs", name)
         assert get(NAMESPACE, "pod", name)["status"]["phase"] == "Succeeded", said[-3000:]
         return json.loads(said.splitlines()[-1])
@@ -263,3 +268,89 @@ def test_a_schedule_starts_runs_until_it_is_removed(kfp, tmp_path):
             kfp.api.post(f"/apis/v2beta1/runs/{r['run_id']}:terminate")
     assert removed.returncode == 0, removed.stderr
     assert name not in slipway("schedule", cwd=tmp_path).stdout
+
+
+def test_a_gpu_profile_is_what_the_training_step_waits_for_and_gets(kfp, tmp_path, monkeypatch):
+    """To the scheduler a GPU is a number at a node: there is no device behind this one, and the model trained needs none."""
+    resource = f"slipway.example/{secrets.token_hex(3)}"
+    label = f"{resource}-product"
+    table = tmp_path / "profiles.yaml"
+    profile = {"resource": resource, "nodes": {label: ["fake"]}, "tolerate": ["slipway.example/rack"], "shared_memory": "256Mi"}
+    table.write_text(json.dumps({"fake": profile}), encoding="utf-8")
+    monkeypatch.setenv("SLIPWAY_GPU_PROFILES", str(table))
+    monkeypatch.setenv("SLIPWAY_GPU", "fake")
+    node = get("default", "nodes")["items"][0]["metadata"]["name"]
+    with labelled(node, label, "fake"), going(tmp_path, "nlp", "--preset", "quick", "--name", "e2e-gpu") as under_way:
+        wait_until(lambda: f"Insufficient {resource}" in under_way.said(), "training to wait for its GPU", RUN_S, LOOK_S)
+        assert "train waits" in under_way.said()
+        with extended(node, resource):
+            outcome = under_way.outcome()
+    assert outcome["verdict"] == "pass"
+    (trained,) = (pod for pod in pods_of(outcome["run"]) if resource in json.dumps(pod["spec"]["containers"]))
+    (main,) = (c for c in trained["spec"]["containers"] if c["name"] == "main")
+    assert trained["spec"]["nodeName"] == node
+    assert main["resources"]["limits"][resource] == "1"
+    assert {resource, "slipway.example/gpu", "slipway.example/rack"} <= {t["key"] for t in trained["spec"]["tolerations"]}
+    assert "256Mi" in [volume.get("emptyDir", {}).get("sizeLimit") for volume in trained["spec"]["volumes"]]
+
+
+def test_the_store_away_in_mid_run_costs_attempts_and_no_work(kfp, platform, tmp_path):
+    """Data that were prepared are not prepared again, and training goes on from its last epoch."""
+    space = ("-n", platform.namespace)
+    with going(tmp_path, "cv", "--preset", "quick", "--name", "e2e-outage", "--set", f"epochs={LONG_EPOCHS}") as under_way:
+        wait_until(lambda: kfp.store.keys("checkpoints"), "training to keep its first state", RUN_S, LOOK_S)
+        run_id = submitted(under_way.said())
+        before = record.read(kfp.store, run_id)
+        kubectl(*space, "scale", "statefulset/slipway-minio", "--replicas=0")
+        try:
+            ended = lambda: [pod for pod in pods_of(run_id) if pod["status"]["phase"] == "Failed"]  # noqa: E731
+            wait_until(ended, "a step to give up", OUTAGE_S, LOOK_S)
+        finally:
+            kubectl(*space, "scale", "statefulset/slipway-minio", "--replicas=1")
+            kubectl(*space, "rollout", "status", "statefulset/slipway-minio", f"--timeout={READY_S}s")
+        outcome = under_way.outcome()
+    assert outcome["verdict"] == "pass"
+    after = record.read(kfp.store, run_id)
+    assert after["prepare_data"] == before["prepare_data"]
+    assert after["train"]["attempt"] > 1
+    assert "continuing after epoch" in log_of(kfp, "cv", run_id, "train-cv")
+
+
+def log_of(kfp: Kfp, family: str, run_id: str, task: str) -> str:
+    """What all attempts of a step printed."""
+    held = kfp.store.keys(f"kfp/slipway-{family}/{run_id}/{task}")
+    return "\n".join(kfp.store.get_bytes(key).decode() for key in held if "/executor-logs" in key)
+
+
+@dataclass(frozen=True, slots=True)
+class Going:
+    """`slipway run`, still waiting for its run."""
+
+    process: subprocess.Popen[str]
+    log: Path
+
+    def said(self) -> str:
+        """All that it has said so far; while it goes on."""
+        said = self.log.read_text(encoding="utf-8")
+        assert self.process.poll() is None, said
+        return said
+
+    def outcome(self) -> dict:
+        """What it prints in the end, which must be good."""
+        printed, _ = self.process.communicate(timeout=RUN_S)
+        assert self.process.returncode == 0, self.log.read_text(encoding="utf-8")
+        return json.loads(printed)
+
+
+@contextlib.contextmanager
+def going(tmp_path: Path, *arguments: str) -> Iterator[Going]:
+    """`slipway run ARGUMENTS --on kfp` while the block lasts."""
+    log = tmp_path / "said.txt"
+    command = [sys.executable, "-c", "from slipway.cli import main; main()", "run", *arguments, "--on", "kfp", "--json"]
+    with log.open("w", encoding="utf-8") as said:
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=said, text=True)
+    try:
+        yield Going(process, log)
+    finally:
+        process.kill()
+        process.communicate()

@@ -13,14 +13,16 @@ from slipway.cli import main
 DEADLINE_S = 600
 
 
-def slipway(*arguments: str, cwd: Path, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
+def slipway(
+    *arguments: str, cwd: Path, python: str = sys.executable, deadline_s: float = DEADLINE_S
+) -> subprocess.CompletedProcess[str]:
     """Run `slipway ARGUMENTS` in `cwd`; the environment is this process's."""
     return subprocess.run(
         [python, "-c", "from slipway.cli import main; main()", *arguments],
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=DEADLINE_S,
+        timeout=deadline_s,
     )
 
 
