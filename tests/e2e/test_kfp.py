@@ -47,6 +47,8 @@ class Kfp:
 
     api: httpx.Client
     store: Store
+    environment: dict[str, str]
+    """Of `slipway` commands."""
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +83,14 @@ def kfp(cluster, request) -> Iterator[Kfp]:
             patch.setenv(name, value)
         store = open_store(told["SLIPWAY_STORE"])
         with httpx.Client(base_url=host, timeout=30, trust_env=False) as api:
-            yield Kfp(api, store)
+            yield Kfp(api, store, environment)
+
+
+@pytest.fixture(autouse=True)
+def told_of_kfp(home, kfp, monkeypatch):
+    """A test of its own home knows KFP all the same."""
+    for name, value in kfp.environment.items():
+        monkeypatch.setenv(name, value)
 
 
 def run(tmp_path, *arguments: str, code: int = 0) -> tuple[dict, str]:
@@ -261,12 +270,15 @@ def test_a_schedule_starts_runs_until_it_is_removed(kfp, tmp_path):
 
     try:
         assert name in slipway("schedule", cwd=tmp_path).stdout
-        wait_until(started, "the schedule to start a run", SCHEDULED_S)
+        wait_until(started, "the schedule to start a run", SCHEDULED_S, LOOK_S)
     finally:
-        removed = slipway("schedule", "--remove", name, cwd=tmp_path)
+        ended = slipway("schedule", "--remove", name, cwd=tmp_path)
         for r in started():
             kfp.api.post(f"/apis/v2beta1/runs/{r['run_id']}:terminate")
-    assert removed.returncode == 0, removed.stderr
+    assert ended.returncode == 0, ended.stderr
+    assert "call it again" in ended.stdout, "a schedule takes its running workflows with it, so it stays until they end"
+    removed = lambda: "removed" in slipway("schedule", "--remove", name, cwd=tmp_path).stdout  # noqa: E731
+    wait_until(removed, "its runs to end and the schedule to go", SCHEDULED_S, LOOK_S)
     assert name not in slipway("schedule", cwd=tmp_path).stdout
 
 
@@ -298,7 +310,9 @@ def test_the_store_away_in_mid_run_costs_attempts_and_no_work(kfp, platform, tmp
     """Data that were prepared are not prepared again, and training goes on from its last epoch."""
     space = ("-n", platform.namespace)
     with going(tmp_path, "cv", "--preset", "quick", "--name", "e2e-outage", "--set", f"epochs={LONG_EPOCHS}") as under_way:
-        wait_until(lambda: kfp.store.keys("checkpoints"), "training to keep its first state", RUN_S, LOOK_S)
+        wait_until(
+            lambda: under_way.said() and kfp.store.keys("checkpoints"), "training to keep its first state", RUN_S, LOOK_S
+        )
         run_id = submitted(under_way.said())
         before = record.read(kfp.store, run_id)
         kubectl(*space, "scale", "statefulset/slipway-minio", "--replicas=0")
