@@ -72,7 +72,7 @@ lock: ## Resolve the dependencies anew (needs uv)
 	@scripts/lock.sh
 
 minio: ## Build the S3 server of the tests from its Go module, once, into .cache/bin
-	@tests/helpers/build_minio.sh .cache/bin/minio
+	@scripts/build_minio.sh .cache/bin/minio
 
 test: setup-dev ## Unit, contracts, one family end to end: no network service, GPU or cluster
 	@$(PARALLEL) -m 'not slow and not data and not e2e and not gpu and not bench'
@@ -87,7 +87,7 @@ test-all: setup-dev ## All of it: kill matrix, all families, S3 (where Go is), a
 	@$(PARALLEL) -m 'not e2e and not gpu and not bench'
 
 helm: ## Build Helm from its Go module, once, into .cache/bin
-	@tests/helpers/build_helm.sh .cache/bin/helm
+	@scripts/build_helm.sh .cache/bin/helm
 
 charts-check: setup-dev ## Charts: lint and render every ci/*-values.yaml, schema, README, tests; no cluster; helm of PATH or `make helm`
 	@if ! command -v helm >/dev/null && [ ! -x .cache/bin/helm ]; then $(MAKE) --no-print-directory helm; fi

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import yaml
 
+from slipway.deploy.pod import RUN_ACCOUNT, RUN_CONFIG, STORE_SECRET, container_security, pod_security
 from slipway.store.s3 import S3Store
 from tests.helpers.kubectl import apply, forwarded, get, kubectl, secret
 from tests.helpers.servers import wait_until
@@ -31,11 +32,15 @@ ENDS = {"Complete", "Failed"}
 
 def run_job(platform, family: str, *arguments: str) -> dict:
     """`slipway run FAMILY` in a pod of the team, the same image and steps as a pipeline's; its outcome as JSON."""
-    from_platform = [{"configMapRef": {"name": "slipway-run"}}, {"secretRef": {"name": "slipway-store"}}]
-    done, said = job(platform.team, platform.images["train"], "run", family, "--preset", "quick", "--json", *arguments,
-                     env_from=from_platform, account="slipway-run")  # fmt: skip
+    done, said = team_job(platform, "run", family, "--preset", "quick", "--json", *arguments)
     assert done, said[-3000:]
     return json.loads(said.splitlines()[-1])
+
+
+def team_job(platform, *command: str) -> tuple[bool, str]:
+    """See `job`; the pod is told what the team's pipelines are told."""
+    told = [{"configMapRef": {"name": RUN_CONFIG}}, {"secretRef": {"name": STORE_SECRET}}]
+    return job(platform.team, platform.images["train"], *command, env_from=told, account=RUN_ACCOUNT)
 
 
 def job(namespace: str, image: str, *command: str, env_from: list[dict], account: str = "default") -> tuple[bool, str]:
@@ -47,17 +52,15 @@ def job(namespace: str, image: str, *command: str, env_from: list[dict], account
         "command": ["slipway", *command],
         "envFrom": env_from,
         "resources": {"requests": {"cpu": "250m", "memory": "1Gi"}, "limits": {"memory": "4Gi"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True,
-        },
+        "securityContext": {**container_security(), "readOnlyRootFilesystem": True},
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
-    }  # fmt: skip
+    }
     pod = {
         "restartPolicy": "Never",
         "serviceAccountName": account,
         "automountServiceAccountToken": account != "default",
         "enableServiceLinks": False,
-        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": pod_security(),
         "containers": [container],
         "volumes": [{"name": "tmp", "emptyDir": {}}],
     }

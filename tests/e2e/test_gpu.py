@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from slipway.deploy.gpu import SHARED_MEMORY, GpuProfile, into_pod
+from slipway.deploy.pod import container_security, pod_security
 from tests.e2e.conftest import image
 from tests.helpers.kubectl import apply, extended, get, kubectl, labelled, wait
 from tests.helpers.servers import wait_until
@@ -16,7 +17,6 @@ from tests.helpers.servers import wait_until
 pytestmark = pytest.mark.e2e
 TOLD_S = 120
 LOOK_S = 1.0
-SECURE = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def start(namespace: str, name: str, profile: GpuProfile) -> None:
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
-        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": pod_security(),
         "volumes": [{"name": SHARED_MEMORY, "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}}],
     }
     into_pod(profile, resources, pod)
@@ -47,7 +47,7 @@ def start(namespace: str, name: str, profile: GpuProfile) -> None:
         "image": image("train"),
         "command": ["df", "--output=size", "-m", "/dev/shm"],
         "resources": {"requests": resources, "limits": resources},
-        "securityContext": SECURE,
+        "securityContext": container_security(),
         "volumeMounts": [{"name": SHARED_MEMORY, "mountPath": "/dev/shm"}],
     }
     named = {"name": name, "namespace": namespace}

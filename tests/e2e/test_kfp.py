@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from slipway import settings as settings_
+from slipway.deploy.pod import container_security, pod_security
 from slipway.runs import record
 from slipway.store.uri import Store, open_store
 from slipway.tracking import registry
@@ -200,12 +201,12 @@ def run_locally(family: str, *, image: str) -> dict[str, dict]:
         "command": ["sh", "-c", script],
         "env": [{"name": name, "value": THREADS} for name in ("SLIPWAY_THREADS", "OMP_NUM_THREADS")],
         "resources": {"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"memory": "4Gi"}},
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "securityContext": container_security(),
     }
     spec = {
         "restartPolicy": "Never",
         "enableServiceLinks": False,
-        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": pod_security(),
         "containers": [container],
     }
     apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec})

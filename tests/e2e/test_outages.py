@@ -10,7 +10,7 @@ from slipway.errors import StoreError
 from slipway.store import files
 from slipway.store.s3 import S3Store
 from tests.e2e.conftest import image, install
-from tests.e2e.served import LOOK_S, MODELS, READY_S, asked, example, fetched, host, job, load, lost, upgrade_models
+from tests.e2e.served import LOOK_S, MODELS, READY_S, asked, example, fetched, host, job, load, lost, team_job, upgrade_models
 from tests.helpers.bundles import make_bundle, make_release
 from tests.helpers.kube_objects import obj
 from tests.helpers.kubectl import apply, forwarded, get, kubectl, wait
@@ -47,8 +47,7 @@ def test_mlflow_killed_and_the_store_away_take_no_answer_and_no_model_with_them(
     kubectl(*space, "scale", "statefulset/slipway-minio", "--replicas=0")
     kubectl(*space, "wait", "pod/slipway-minio-0", "--for=delete", f"--timeout={READY_S}s")
     asked(rest, platform, "cv")
-    told = [{"configMapRef": {"name": "slipway-run"}}, {"secretRef": {"name": "slipway-store"}}]
-    done, said = job(platform.team, platform.images["train"], "run", "nlp", env_from=told, account="slipway-run")
+    done, said = team_job(platform, "run", "nlp")
     assert not done
     assert "slipway-minio" in said.splitlines()[-1], said[-3000:]
     assert "unreachable" in said.splitlines()[-1], said[-3000:]

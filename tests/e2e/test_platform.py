@@ -126,4 +126,3 @@ def test_load_brings_another_pod(platform, served, rest):
     with load(rest, platform, "nlp") as answers:
         wait_until(lambda: ready_pods(platform, model) == 2, "load to bring a second pod", READY_S, LOOK_S)
     assert not lost(answers), (len(lost(answers)), len(answers), lost(answers)[:3])
-    upgrade_models(platform, served)

@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from slipway.deploy.pod import container_security, pod_security
 from tests.helpers.kube_objects import obj
 
 BUCKET = "slipway"
 KEYS = ("test-access-key", "test-secret-key")
 """Access key and secret key of its root user."""
-SECURE = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True}
-POD = {"runAsNonRoot": True, "runAsUser": 1000, "fsGroup": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
+SECURE = {**container_security(), "readOnlyRootFilesystem": True}
+POD = {**pod_security(), "runAsUser": 1000, "fsGroup": 1000}
 
 
 def minio(namespace: str, image: str, *, size: str = "") -> list[dict[str, Any]]:

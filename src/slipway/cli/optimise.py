@@ -33,7 +33,6 @@ def command(
     INT8 of images is made by ranges seen in training items; validation chooses how, and which variants keep the budget.
     The test split is for the table alone.
     """
-
     from slipway import references
     from slipway import settings as settings_
     from slipway.cli.output import placed

@@ -70,12 +70,12 @@ class Plan:
     """In this order."""
 
 
-def read_plan(path: Path) -> Plan:
+def read_plan(file: Path) -> Plan:
     """The plan in a YAML file.
 
     Raises: ConfigError: it cannot be read, has an unknown or a missing key, or a prefix that is none.
     """
-    plan = configured(Plan, read_yaml(path), where=str(path), joint=": ")
+    plan = configured(Plan, read_yaml(file), where=str(file), joint=": ")
     for credential in plan.grants:
         _ = credential.grant  # a wrong prefix is refused before anything is done
     return plan
