@@ -9,8 +9,8 @@
     reference.npz          class prior, confidence and size histograms of the validation split, for drift
     MANIFEST.json          SHA-256 sums, written last
 
-A *release* is such a directory with one more file, release.json {bundle, variant, order, scores, verdict}: the variant to
-serve, and all that may be served, best first; and where it is signed with model.sig (see `slipway.signing`).
+A *release* is such a directory with release.json {bundle, variant, order, scores, verdict}: the variant to serve, and all
+that may be served, best first; with the model card as a page; and where it is signed with model.sig (see `slipway.signing`).
 """
 
 # N items, K classes
@@ -38,7 +38,9 @@ FORMAT = 1
 HEATMAP = "heatmap"
 """Name of the graph's second output, which image networks with a closed form of class activation maps have."""
 RELEASE = "release.json"
-OF_RELEASE = frozenset({RELEASE, signing.SIGNATURE})
+CARD = "model_card.html"
+"""The model card as a page, in a release whose gate wrote one."""
+OF_RELEASE = frozenset({RELEASE, CARD, signing.SIGNATURE})
 """What a release has beside the files of its bundle."""
 SELFTEST = "selftest.npz"
 BATCH = 64
@@ -108,6 +110,12 @@ class Bundle:
     def has_heatmap(self) -> bool:
         """Whether `heatmap` answers: the network's head is linear in globally averaged features."""
         return HEATMAP in self._session.outputs
+
+    @property
+    def card(self) -> str:
+        """The model card's page, HTML; empty where none came with it."""
+        path = self.path / CARD
+        return path.read_text(encoding="utf-8") if path.exists() else ""
 
     @property
     def size_bytes(self) -> int:
@@ -220,11 +228,14 @@ def with_variants(bundle: Bundle, target: Path, variants: Mapping[str, tuple[Pat
     return files.read_manifest(target).digest
 
 
-def write_release(bundle: Path, target: Path, about: Mapping[str, Any], *, private_key: Path | None = None) -> None:
-    """Write a release, complete or not at all: the files of a bundle, release.json, and with a key its signature.
+def write_release(
+    bundle: Path, target: Path, about: Mapping[str, Any], *, card: Path | None = None, private_key: Path | None = None
+) -> None:
+    """Write a release, complete or not at all: the files of a bundle, release.json, the card, and with a key its signature.
 
     Args:
         about: bundle (its digest), variant, order, scores, verdict.
+        card: the model card's page, if there is one.
         private_key: see `signing.sign`.
     Raises: ConfigError: the key cannot be used.
     """
@@ -233,6 +244,8 @@ def write_release(bundle: Path, target: Path, about: Mapping[str, Any], *, priva
     with files.atomic_dir(target) as scratch:
         shutil.copytree(bundle, scratch, dirs_exist_ok=True, ignore=shutil.ignore_patterns(files.MANIFEST))
         files.write_json(scratch / RELEASE, dict(about))
+        if card is not None:
+            shutil.copyfile(card, scratch / CARD)
         if private_key is not None:
             signing.sign(scratch, private_key, name=about["bundle"])
 

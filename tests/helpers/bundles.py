@@ -19,6 +19,7 @@ from slipway.preprocess.text import TfidfPreprocess
 from slipway.store import files
 
 LABELS = {"cv": ("circle", "square", "triangle"), "defect": ("crazing", "scratches"), "nlp": ("negative", "positive")}
+CARD_PAGE = "<!doctype html><html><head><style>p { color: red }</style></head><body><p>Intended use</p></body></html>"
 FAMILIES = tuple(LABELS)
 WORDS = ["a", "and", "bad", "dull", "film", "fine", "good", "great", "is", "it", "movie", "not", "plot", "story", "the", "was"]
 
@@ -62,16 +63,26 @@ def make_bundle(family: str, target: Path, *, seed: int = 0, labels: Sequence[st
 
 
 def make_releases(root: Path) -> dict[str, Path]:
-    """A release per family below `root`."""
-    return {family: make_release(make_bundle(family, root / f"{family}-bundle"), root / family) for family in FAMILIES}
+    """A release per family below `root`, each with a card."""
+    (root / "card").write_text(CARD_PAGE, encoding="utf-8")
+    return {
+        family: make_release(make_bundle(family, root / f"{family}-bundle"), root / family, card=root / "card")
+        for family in FAMILIES
+    }
 
 
 def make_release(
-    bundle: Path, target: Path, *, order: Sequence[str] = (bundles.BASE,), private_key: Path | None = None
+    bundle: Path,
+    target: Path,
+    *,
+    order: Sequence[str] = (bundles.BASE,),
+    card: Path | None = None,
+    private_key: Path | None = None,
 ) -> Path:
     """A release of `bundle`, as the register step writes it; `order`: the variants that may be served."""
     about = {"bundle": files.read_manifest(bundle).digest, "variant": order[0], "order": [*order]}
-    bundles.write_release(bundle, target, about | {"scores": "0" * 64, "verdict": "1" * 64}, private_key=private_key)
+    about |= {"scores": "0" * 64, "verdict": "1" * 64}
+    bundles.write_release(bundle, target, about, card=card, private_key=private_key)
     return target
 
 

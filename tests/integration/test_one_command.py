@@ -75,6 +75,7 @@ def test_of_several_variants_the_fastest_within_the_budget_is_scored_and_served(
     assert release.variant == release.release["variant"] == release.release["order"][0]
     assert release.release["order"][-1] == bundles.BASE
     assert release.passed_over == {}
+    assert o["run"] in release.card
     assert {*release.release["order"]} <= {*release.meta["variants"]}
     assert len(release.meta["variants"]) >= 4
 

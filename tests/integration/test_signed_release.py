@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from slipway import bundle as bundles
 from slipway import signing, steps
 from slipway.errors import BundleError
 from slipway.store import files
@@ -30,6 +31,7 @@ def passed(tmp_path):
         order = ["onnxruntime-fp32"]
         verdict = digests | {"verdict": "pass", "variant": order[0], "order": order, "champion": ""}
         files.write_json(scratch / "verdict.json", verdict)
+        (scratch / bundles.CARD).write_text("<p>Card</p>")
     return {"bundle": bundle, "scores": tmp_path / "scores", "verdict": tmp_path / "verdict"}
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from slipway.errors import ConfigError, unknown
@@ -12,7 +11,6 @@ from slipway.evaluation.corruptions import CORRUPTIONS
 from slipway.evaluation.rules import Rule
 from slipway.evaluation.scores import Scores
 from slipway.evaluation.variants import order
-from slipway.store import files
 
 PASS, FAIL = "pass", "fail"
 _SHARES = ("min_accuracy", "min_class_recall", "min_balanced_accuracy", "max_calibration_error")
@@ -153,10 +151,10 @@ def comparison(scores: Scores, max_drop: float) -> dict[str, Any] | None:
     }
 
 
-def write(out: Path, scores: Scores, config: GateConfig) -> dict[str, Any]:
-    """Judge, write the verdict directory (verdict.json) and return its contents."""
+def verdict_of(scores: Scores, config: GateConfig) -> dict[str, Any]:
+    """What verdict.json says: `judge`'s verdict, and all that it rests on. Raises: ConfigError: see `judge`."""
     judged = judge(scores, config)
-    verdict = {
+    return {
         "verdict": judged.verdict,
         "reasons": judged.reasons,
         "rules": [asdict(rule) for rule in judged.rules],
@@ -168,6 +166,3 @@ def write(out: Path, scores: Scores, config: GateConfig) -> dict[str, Any]:
         "comparison": comparison(scores, config.max_accuracy_drop),
         "config": asdict(config),
     }
-    with files.atomic_dir(out) as scratch:
-        files.write_json(scratch / "verdict.json", verdict)
-    return verdict

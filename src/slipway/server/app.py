@@ -135,6 +135,7 @@ def create_app(
         "/v2/models/{model}/ready": ("GET", v2.model_ready),
         "/v2/models/{model}/infer": ("POST", v2.infer),
         "/v2/models/{model}/card": ("GET", playground.card),
+        "/v2/models/{model}/card/page": ("GET", playground.card_page),
         "/v2/models/{model}/example": ("GET", playground.example),
         "/v2/models/{model}/versions/{version}": ("GET", v2.metadata),
         "/v2/models/{model}/versions/{version}/ready": ("GET", v2.model_ready),

@@ -1,6 +1,6 @@
 """What /openapi.json says of each route: what it takes and gives, with examples, and how it refuses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,7 +127,7 @@ ROUTES: Mapping[str, Route] = {
     "/health": Route(answer="Health", example={"status": "ok"}, not_ready=True),
 }  # fmt: skip
 """By the end of their paths; the longest that fits counts."""
-PAGES = {"/": "text/html", "/docs": "text/html", "/metrics": "text/plain"}
+PAGES = {"/": "text/html", "/docs": "text/html", "/metrics": "text/plain", "/v2/models/{model}/card/page": "text/html"}
 REFUSALS: Mapping[int, str] = {
     400: "item 0: not an image (5 bytes); allowed: JPEG, PNG, BMP, WEBP, TIFF",
     403: "models: this server loads and unloads none; start it with --store URI",
@@ -151,16 +151,14 @@ def describe(path: str) -> dict[str, Any]:
     parameters = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
     if path in PAGES:
         page = {PAGES[path]: {"schema": {"type": "string"}}}
-        return {"parameters": parameters, "responses": {"200": {"description": "OK", "content": page}}}
+        refusals = _refusals((404, 503) if names else ())
+        return {"parameters": parameters, "responses": {"200": {"description": "OK", "content": page}, **refusals}}
     route = ROUTES[max((end for end in ROUTES if path.endswith(end)), key=len)]
     told: dict[str, Any] = {"application/json": {"schema": ref(route.answer), "example": route.example}}
     responses: dict[str, Any] = {"200": {"description": "OK", "content": told}}
     if route.not_ready:
         responses["503"] = {"description": "Not ready", "content": {"application/json": {"schema": ref(route.answer)}}}
-    for status in route.refusals:
-        refused = {"schema": ref("Error"), "example": {"error": REFUSALS[status]}}
-        about = REFUSALS[status].partition(";")[0]
-        responses[str(status)] = {"description": about, "content": {"application/json": refused}}
+    responses |= _refusals(route.refusals)
     described: dict[str, Any] = {"parameters": parameters, "responses": responses}
     if route.body:
         examples = {name: {"value": value} for name, value in route.examples.items()}
@@ -175,6 +173,16 @@ def describe(path: str) -> dict[str, Any]:
     if 504 in route.refusals:
         parameters.extend(_header(name, schema) for name, schema in _HEADERS.items())
     return described
+
+
+def _refusals(statuses: Sequence[int]) -> dict[str, Any]:
+    return {
+        str(status): {
+            "description": REFUSALS[status].partition(";")[0],
+            "content": {"application/json": {"schema": ref("Error"), "example": {"error": REFUSALS[status]}}},
+        }
+        for status in statuses
+    }
 
 
 class DescribedApi(FastAPI):

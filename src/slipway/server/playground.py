@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import Request, Response
 
+from slipway.errors import NotFoundError
 from slipway.server.bundle_model import BundleModel
 from slipway.server.dataplane import DataPlane
 from slipway.server.http import json_response
@@ -21,25 +22,30 @@ CARD = ("family", "architecture", "data", "preprocess", "training", "calibration
 
 
 class Playground:
-    """The page and its two routes."""
+    """The page and its routes."""
 
     def __init__(self, plane: DataPlane) -> None:
         self._plane = plane
-        self._page = PAGE.read_bytes()
-        self._headers = {
-            "Content-Security-Policy": policy(self._page.decode()),
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
-            "Cache-Control": "no-cache",  # after an upgrade, the page that fits the routes
-        }
+        self._page = PAGE.read_text(encoding="utf-8")
+        self._policy = policy(self._page)
 
     async def playground(self, _request: Request) -> Response:
         """The playground: try the models in a browser."""
-        return Response(self._page, media_type="text/html", headers=self._headers)
+        return _page(self._page, self._policy)
 
     async def card(self, request: Request) -> Response:
         """The model card: what the model was made of, by which training, and for which evaluation it was released."""
         return json_response(card(self._plane.repository.loaded(*named(request))))
+
+    async def card_page(self, request: Request) -> Response:
+        """The whole model card as a page: what the model is for, its numbers with intervals, its limits, how to repeat it."""
+        model = self._plane.repository.loaded(*named(request))
+        page = model.bundle.card if isinstance(model, BundleModel) and model.bundle is not None else ""
+        if not page:
+            raise NotFoundError(
+                f"model '{model.name}': its release has no card; /v2/models/{model.name}/card says how it was made"
+            )
+        return _page(page, policy(page))
 
     async def example(self, request: Request) -> Response:
         """A request that works: the body for `infer`, its item synthetic."""
@@ -51,25 +57,35 @@ def card(model: ServedModel) -> dict[str, Any]:
     """What a model tells of its making; parts that its bundle has not are left out.
 
     Returns: name, version, digest, family; of a bundle also labels in order, `release` (digests of scores and verdict; None
-        for one that was not released), and of bundle.json what CARD lists.
+        for one that was not released), `page` (whether `card_page` has one), and of bundle.json what CARD lists.
     """
     told = {"name": model.name, "version": model.version, "digest": model.digest, "family": model.family}
     if not isinstance(model, BundleModel) or model.bundle is None:
         return told
     bundle = model.bundle
     made = {part: bundle.meta[part] for part in CARD if part in bundle.meta}
-    return {**told, "labels": list(bundle.labels), "release": bundle.release, **made}
+    return {**told, "labels": list(bundle.labels), "release": bundle.release, "page": bool(bundle.card), **made}
 
 
 def policy(page: str) -> str:
     """The content security policy of a page: its own script and style, by their hashes, and requests to its own server."""
-    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
-    (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
     return (
-        f"default-src 'none'; script-src {_source(script)}; style-src {_source(style)}; connect-src 'self'; img-src data:; "
-        f"base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+        f"default-src 'none'; script-src {_sources('script', page)}; style-src {_sources('style', page)}; connect-src 'self'; "
+        f"img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
     )
 
 
-def _source(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+def _sources(tag: str, page: str) -> str:
+    parts = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+    sums = (base64.b64encode(hashlib.sha256(part.encode()).digest()).decode() for part in parts)
+    return " ".join(f"'sha256-{text}'" for text in sums) or "'none'"
+
+
+def _page(html: str, policy_: str) -> Response:
+    headers = {
+        "Content-Security-Policy": policy_,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-cache",  # after an upgrade, the page that fits the routes
+    }
+    return Response(html, media_type="text/html", headers=headers)

@@ -1,5 +1,6 @@
 """The steps that judge the bundle: scores, the gate's verdict on them, and the end of a run that it refuses."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -72,7 +73,7 @@ def gate(
     rules: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> str:
-    """Judge the scores, write the verdict directory, and tell people of it: report and model card.
+    """Judge the scores, write the verdict directory (verdict.json, the model card), and tell people of it: the report.
 
     Args:
         page: where the report goes as one HTML file; with the card it goes to the store and to MLflow, too.
@@ -91,8 +92,7 @@ def gate(
     with recorded("gate", run_id, {"scores": files.read_manifest(scores).digest}, {}) as record:
         scored = scores_.load(scores)
         loaded = bundles.load(bundle, variant=scored.summary["variant"], threads=settings.threads)
-        verdict = gates.write(out, scored, config)
-        record.outputs["verdict"] = files.read_manifest(out).digest
+        verdict = gates.verdict_of(scored, config)
         record.results.update({"verdict": verdict["verdict"], "reasons": verdict["reasons"]})
         material = Material(
             model=model_name or names.of_bundle(loaded),
@@ -107,6 +107,10 @@ def gate(
         )
         with scratch(settings) as folder:
             pages.write(folder / "report", material)
+            with files.atomic_dir(out) as written:
+                files.write_json(written / "verdict.json", verdict)
+                shutil.copyfile(folder / "report" / bundles.CARD, written / bundles.CARD)
+            record.outputs["verdict"] = files.read_manifest(out).digest
             files.write_bytes(page, (folder / "report" / pages.REPORT).read_bytes())
             digest = files.read_manifest(folder / "report").digest
             key = f"evaluations/{loaded.digest}/report-{digest}"

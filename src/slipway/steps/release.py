@@ -40,7 +40,8 @@ def register_model(*, bundle: Path, scores: Path, verdict: Path, model_name: str
         with scratch(settings) as folder:
             release = folder / "release"
             about = inputs | {key: judged[key] for key in ("variant", "order")}
-            bundles.write_release(bundle, release, about, private_key=settings.model_private_key)
+            card = verdict / bundles.CARD if (verdict / bundles.CARD).exists() else None  # a verdict of before has none
+            bundles.write_release(bundle, release, about, card=card, private_key=settings.model_private_key)
             digest = files.read_manifest(release).digest
             below = f"evaluations/{inputs['bundle']}"
             parts = {

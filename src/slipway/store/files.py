@@ -18,8 +18,8 @@ from typing import Any
 from slipway.errors import BundleError
 
 MANIFEST = "MANIFEST.json"
-VOLATILE = frozenset({"timings.json"})
-"""Files that differ between equal runs (times): summed in the manifest, left out of the digest."""
+VOLATILE = frozenset({"timings.json", "model_card.html"})
+"""Files that differ between equal runs (times, the run's name): summed in the manifest, left out of the digest."""
 _COUNTER = itertools.count()
 
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from html import escape
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from slipway import bundle as bundles
 from slipway.server.app import create_app
 from slipway.server.bundle_model import BundleModel
 from slipway.server.models import served_model
+from slipway.store import files
 from tests.helpers.browser import CTRL, SHIFT, chromium
-from tests.helpers.bundles import image, make_bundle, make_items, png
+from tests.helpers.bundles import image, make_bundle, make_items, make_release, png
 from tests.helpers.servers import DEADLINE_S, running
 
 pytestmark = pytest.mark.integration
@@ -27,6 +29,11 @@ ABOUT = {
     "calibration": {"temperature": 1.5, "log_loss_before": 0.4, "log_loss_after": 0.3, "kept": True},
 }
 TEXT = 'the film is <b>bad</b> and\nit\'s not good, "the story" is fine $HOME `x` \\n %s'
+WHOLE = (
+    "<!doctype html><html><head><style>p { color: red }</style></head><body><h1>signs</h1><h2>Limits</h2>"
+    f"<p class='error'>{escape(MARKUP)} <b>is</b> <code>weak</code></p><form><input></form>"
+    f"<table><tbody><tr><td>recall</td><td>0.5<img src='x'></td></tr></tbody></table></body></html>"
+)
 BARS = "[...document.querySelectorAll('#bars li')].map((li) => [...li.querySelectorAll('span')].map((s) => s.textContent))"
 PIXELS = """(() => {
   const { width, height } = document.getElementById('heatmap');
@@ -61,7 +68,9 @@ def models(tmp_path_factory):
     """An image model of twelve classes, whose release tells of its making, and the plain tiny ones of all families."""
     root = tmp_path_factory.mktemp("playground")
     served = {family: make_bundle(family, root / family) for family in ("cv", "defect", "nlp")}
-    return served | {"signs": make_bundle("cv", root / "signs", labels=MANY, **ABOUT)}
+    (root / "card").write_text(WHOLE, encoding="utf-8")
+    signs = make_bundle("cv", root / "signs-bundle", labels=MANY, **ABOUT)
+    return served | {"signs": make_release(signs, root / "signs", card=root / "card")}
 
 
 @pytest.fixture(scope="module")
@@ -326,11 +335,23 @@ def test_card_tells_of_data_training_and_release(page, models):
     assert facts["Trained on"] == "signs"
     assert facts["Training"] == "best epoch 2: validation accuracy 90.0 %, loss 0.100"
     assert facts["Calibration"] == "temperature 1.50: validation loss 0.400 to 0.300"
-    assert facts["As served"] == bundles.load(models["signs"]).digest
+    assert facts["As served"] == files.read_manifest(models["signs"]).digest
     rows = page.value("[...document.querySelectorAll('#card tr')].map((r) => [...r.children].map((c) => c.textContent))")
     assert rows[:3] == [["class", "train", "test"], [MARKUP, "3", "1"], ["class 0", "0", "0"]]
     choose(page, "nlp")
     assert text_of(page, "#card h3 + p") == "negative, positive", "its bundle has no counts"
+
+
+def test_whole_card_opens_on_the_page_as_text_without_markup_of_its_own(page):
+    choose(page, "signs")
+    click(page, "#card details.wide summary")
+    page.until("document.querySelector('#card details.wide table')")
+    assert text_of(page, "#card details.wide h3") == "Limits"
+    assert text_of(page, "#card details.wide p") == f"{MARKUP}  weak", "what is no form of text is left out"
+    assert page.value("document.querySelectorAll('#card details.wide :is(img, input, b, h1, .error)').length") == 0
+    assert text_of(page, "#card details.wide td:last-child") == "0.5"
+    choose(page, "nlp")
+    assert page.value("document.querySelector('#card details.wide') === null"), "a bundle that was not released has none"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -56,7 +56,7 @@ def material(family, base, *, dataset=None, **rules) -> Material:
         model=f"{family}-tiny",
         run_id="run-1",
         scores=scored,
-        verdict=gate.write(base / "verdict", scored, configured(gate.GateConfig, asked, where="gate")),
+        verdict=gate.verdict_of(scored, configured(gate.GateConfig, asked, where="gate")),
         bundle=bundle,
         dataset=dataset,
         checked=base / "checked",
@@ -82,9 +82,20 @@ def test_a_page_of_every_family_needs_nothing_from_elsewhere(family, tmp_path):
     with Image.open(tmp_path / "report" / "confusion_matrix.png") as matrix:
         assert min(matrix.size) > 300
         assert matrix.convert("L").getextrema()[0] < 100, "something is drawn"
+    assert " style=" not in (tmp_path / "report" / "model_card.html").read_text()
     card = (tmp_path / "report" / "model_card.md").read_text()
     assert f"| accuracy | {told.scores.summary['accuracy']:.4g} |" in card
     assert "--set architecture=" in card
+
+
+def test_a_card_names_files_without_the_places_of_the_machine_they_were_on(tmp_path):
+    told = material("cv", tmp_path)
+    meta = told.bundle.meta
+    config = meta["config"] | {"pretrained": "/home/somebody/weights.safetensors"}
+    told = replace(told, bundle=replace(told.bundle, meta={**meta, "architecture": "resnet18", "config": config}))
+    card = pages.card_markdown(told)
+    assert "--set pretrained=weights.safetensors" in card
+    assert "somebody" not in card
 
 
 @pytest.mark.parametrize("family", ["cv", "nlp"])

@@ -25,7 +25,7 @@ OPERATIONS = {operation.ok().label: operation.ok() for operation in PUBLISHED.ge
 
 
 def test_there_is_an_operation_a_route():
-    assert len(OPERATIONS) == 25
+    assert len(OPERATIONS) == 26
 
 
 @pytest.mark.parametrize("label", OPERATIONS)

@@ -11,7 +11,8 @@ from slipway.server.app import create_app
 from slipway.server.models import Place, served_model
 from slipway.server.playground import CARD, PAGE, policy
 from slipway.server.scheduler import Scheduler
-from tests.helpers.bundles import FAMILIES, LABELS, make_bundle
+from slipway.store import files
+from tests.helpers.bundles import CARD_PAGE, FAMILIES, LABELS, make_bundle, make_release
 
 ABOUT = {
     "data": {"name": "digits", "fingerprint": "0" * 64, "counts": {"train": {"circle": 3}}},
@@ -73,11 +74,31 @@ def test_card_of_a_bundle_tells_of_its_making_but_not_of_the_machine(tmp_path):
     card = TestClient(app).get("/v2/models/cv/card").json()
     assert card["release"] is None
     assert (card["data"], card["training"]) == (ABOUT["data"], ABOUT["training"])
-    assert set(card) <= {"name", "version", "digest", "family", "labels", "release", *CARD}
+    assert set(card) <= {"name", "version", "digest", "family", "labels", "release", "page", *CARD}
     assert "somebody" not in json.dumps(card)
 
 
-@pytest.mark.parametrize("route", ["card", "example"])
+def test_card_page_of_a_release_runs_nothing(client):
+    assert client.get("/v2/models/cv-tiny/card").json()["page"] is True
+    response = client.get("/v2/models/cv-tiny/card/page")
+    assert (response.status_code, response.text) == (200, CARD_PAGE)
+    assert "script-src 'none'" in response.headers["content-security-policy"]
+
+
+def test_release_without_a_card_says_so_and_is_the_same_release(tmp_path, releases):
+    without = make_release(make_bundle("cv", tmp_path / "bundle"), tmp_path / "release")
+    assert files.read_manifest(without).digest == files.read_manifest(releases["cv"]).digest
+    model = served_model("cv", str(without))
+    app = create_app([model])
+    model.load(Place(cache=tmp_path, scheduler=Scheduler(1)))
+    client = TestClient(app)
+    assert client.get("/v2/models/cv/card").json()["page"] is False
+    response = client.get("/v2/models/cv/card/page")
+    assert response.status_code == 404
+    assert "has no card" in response.json()["error"]
+
+
+@pytest.mark.parametrize("route", ["card", "card/page", "example"])
 def test_model_that_is_not_there_is_not_found_and_one_that_loads_says_so(releases, route):
     client = TestClient(create_app([served_model("cv", str(releases["cv"]))]))  # not entered: nothing is loaded
     assert client.get(f"/v2/models/cw/{route}").json()["error"].startswith("model: unknown 'cw'")

@@ -4,7 +4,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -99,13 +99,16 @@ class Material:
 
     @property
     def settings(self) -> dict[str, str]:
-        """Options of training that its architecture reads and that are not at their defaults, as `--set` takes them."""
+        """Options of training that its architecture reads and that are not at their defaults, as `--set` takes them; of
+        files the names: where they lie on one machine is nobody else's business.
+        """
         from slipway.training import options
         from slipway.training.recipe import TrainConfig
 
         usual, config = defaults(TrainConfig), self.bundle.meta["config"]
         read = options.used(self.bundle.family, str(self.bundle.meta["architecture"]))
-        return {name: to_text(config[name]) for name in read if name in config and config[name] != usual[name]}
+        told = {name: to_text(config[name]) for name in read if name in config and config[name] != usual[name]}
+        return {name: PurePath(text).name if text.startswith("/") else text for name, text in told.items()}
 
     @property
     def lineage(self) -> dict[str, str]:
