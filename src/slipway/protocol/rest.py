@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from slipway.errors import RequestError
 from slipway.protocol import large, tensors
@@ -122,6 +123,19 @@ def json_object(body: bytes | memoryview) -> dict[str, Any]:
     return found
 
 
+def json_values(tensor: Tensor) -> NDArray[Any] | list[str]:
+    """A tensor's values as a flat list of JSON, for orjson. Raises: RequestError: one cannot stand there."""
+    if isinstance(tensor.values, np.ndarray):
+        values = np.ascontiguousarray(tensor.values).reshape(-1)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise RequestError(f"{tensor.name}: NaN and infinite values cannot stand in JSON; ask for them as binary")
+        return values.astype(np.float32) if values.dtype == np.float16 else values
+    try:
+        return [value if isinstance(value, str) else value.decode() for value in tensor.values]
+    except UnicodeDecodeError as exc:
+        raise RequestError(f"{tensor.name}: bytes that are no UTF-8 text cannot stand in JSON; ask for them as binary") from exc
+
+
 def _request(body: memoryview) -> dict[str, Any]:
     """As `json_object`; long lists of numbers come as arrays."""
     if len(body) >= large.LARGE_BYTES:
@@ -144,22 +158,10 @@ def _write(value: dict[str, Any], key: str, all_tensors: Sequence[Tensor], binar
             behind.append(tensor.to_bytes())
             entry["parameters"] = {**tensor.parameters, SIZE: len(behind[-1])}
         else:
-            entry["data"] = _json_values(tensor)
+            entry["data"] = json_values(tensor)
         entries.append(entry)
     header = orjson.dumps({**value, key: entries}, option=orjson.OPT_SERIALIZE_NUMPY)
     return (b"".join([header, *behind]), len(header)) if behind else (header, None)
-
-
-def _json_values(tensor: Tensor) -> Any:
-    if isinstance(tensor.values, np.ndarray):
-        values = np.ascontiguousarray(tensor.values).reshape(-1)
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise RequestError(f"{tensor.name}: NaN and infinite values cannot stand in JSON; ask for them as binary")
-        return values.astype(np.float32) if values.dtype == np.float16 else values
-    try:
-        return [value if isinstance(value, str) else value.decode() for value in tensor.values]
-    except UnicodeDecodeError as exc:
-        raise RequestError(f"{tensor.name}: bytes that are no UTF-8 text cannot stand in JSON; ask for them as binary") from exc
 
 
 def _tensors(found: Any, behind: memoryview | None, key: str) -> list[Tensor]:

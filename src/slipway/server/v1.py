@@ -10,11 +10,12 @@ from fastapi import Request, Response
 from slipway.errors import RequestError
 from slipway.preprocess import Raw
 from slipway.protocol import tensors
-from slipway.protocol.rest import json_object
-from slipway.protocol.tensors import said
+from slipway.protocol.rest import InferRequest, json_object, json_values
+from slipway.protocol.tensors import Tensor, said
 from slipway.server.bundle_model import MAX_ITEMS, BundleModel, from_base64
 from slipway.server.call import Call
 from slipway.server.dataplane import DataPlane
+from slipway.server.graph_model import GraphModel, Port
 from slipway.server.http import Rest
 from slipway.server.v2 import model_of, named
 
@@ -35,29 +36,74 @@ class V1:
     def _answer(self, call: Call, body: bytes) -> Response:
         """In a worker thread."""
         model = model_of(call)
-        if not isinstance(model, BundleModel):
-            raise RequestError(f"model '{model.name}': takes tensors of its own; ask /v2/models/{model.name}/infer")
         with call.timed("parse"):
-            items = parse(body, model.input_name)
-        labels, probabilities_NK = model.predict(items, call)
-        with call.timed("postprocess"):
+            instances = parse(body)
+        predictions: Any
+        if isinstance(model, GraphModel):
+            with call.timed("parse"):
+                request = InferRequest(inputs=tensors_of(instances, model.inputs))
+            outputs = model.infer(request, call)
+            with call.timed("postprocess"):
+                predictions = rows_of(outputs, len(instances))
+        else:
+            assert isinstance(model, BundleModel), "the two kinds of models"
+            with call.timed("parse"):
+                items = [_item(instance, model.input_name, f"instances[{i}]") for i, instance in enumerate(instances)]
+            labels, probabilities_NK = model.predict(items, call)
             rows = zip(labels, probabilities_NK, strict=True)
-            answer = {"predictions": [{"probabilities": p_K, "label": label} for label, p_K in rows]}
-            content = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+            predictions = [{"probabilities": p_K, "label": label} for label, p_K in rows]
+        with call.timed("postprocess"):
+            content = orjson.dumps({"predictions": predictions}, option=orjson.OPT_SERIALIZE_NUMPY)
         return Response(content, media_type="application/json")
 
 
-def parse(body: bytes, input_name: str) -> Sequence[Raw]:
-    """The instances of a request: of texts strings; of images {"b64": …} or pixels [H, W, C]; either below its input's name.
-
-    Raises: RequestError: the body is no such request; the message names the instance.
-    """
+def parse(body: bytes) -> list[Any]:
+    """The instances of a request. Raises: RequestError: the body is no such request."""
     instances = json_object(body).get("instances")
     if not isinstance(instances, list) or not instances:
         raise RequestError(f"instances: must be a list of at least one, got {said(instances)}")
     if len(instances) > MAX_ITEMS:
         raise RequestError(f"instances: {len(instances)}, allowed are {MAX_ITEMS} in one request; send several")
-    return [_item(instance, input_name, f"instances[{i}]") for i, instance in enumerate(instances)]
+    return instances
+
+
+def tensors_of(instances: Sequence[Any], inputs: Sequence[Port]) -> list[Tensor]:
+    """Instances as a graph's inputs, their first axis the instances: values, or objects of values by input.
+
+    Raises: RequestError: one is no such instance, or their shapes differ; the message names the input.
+    """
+    names = [port.name for port in inputs]
+    named = isinstance(instances[0], dict)
+    if not named and len(inputs) > 1:
+        raise RequestError(f"instances[0]: must be an object with {', '.join(names)}, got {said(instances[0])}")
+    for i, instance in enumerate(instances):
+        if named and (not isinstance(instance, dict) or {*instance} != {*names}):
+            raise RequestError(f"instances[{i}]: must be an object with {', '.join(names)}, got {said(instance)}")
+    found: list[Tensor] = []
+    for port in inputs:
+        values = [instance[port.name] for instance in instances] if named else list(instances)
+        shape = _shape(values)
+        where = f"instances, '{port.name}'"
+        found.append(Tensor(port.name, port.datatype, tuple(shape), tensors.from_list(values, port.datatype, shape, where)))
+    return found
+
+
+def rows_of(outputs: Sequence[Tensor], num_instances: int) -> list[Any]:
+    """Outputs as predictions, one an instance: its values, or of several outputs objects of values by output.
+
+    Raises: RequestError: an output does not have the instances as its first axis.
+    """
+    columns: dict[str, list[Any]] = {}
+    for tensor in outputs:
+        if tensor.shape[:1] != (num_instances,):
+            told = f"outputs: '{tensor.name}' has shape {list(tensor.shape)}"
+            raise RequestError(f"{told} for {num_instances} instances, no row for each; ask by v2")
+        values = json_values(tensor)
+        array = values if isinstance(values, np.ndarray) else np.array(values, object)
+        columns[tensor.name] = array.reshape(tensor.shape).tolist()
+    if len(columns) == 1:
+        return next(iter(columns.values()))
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _item(value: Any, input_name: str, where: str) -> Raw:

@@ -29,7 +29,8 @@ EXTREMES = {
 
 @pytest.fixture(scope="module")
 def graphs(tmp_path_factory):
-    """`echo` of all data types, `typed` of all but FP16; `scalar` without an axis; `half` and `cast` to FP16; `text`."""
+    """`echo` of all data types, `typed` of all but FP16; `scalar` without an axis; `half` and `cast` to FP16; `text`; `both` of
+    two outputs; `turned` by a quarter."""
     folder = tmp_path_factory.mktemp("graphs")
     made = {
         "echo": echoes(folder / "echo.onnx"),
@@ -43,6 +44,13 @@ def graphs(tmp_path_factory):
         "half": make_graph(
             folder / "half.onnx", [("CastLike", ["x", "like"], ["y"])],
             {"x": ("FP32", ["N", "M"]), "like": ("FP16", [1])}, {"y": ("FP16", ["N", "M"])},
+        ),
+        "both": make_graph(
+            folder / "both.onnx", [("Add", ["a", "b"], ["sum"]), ("Sub", ["a", "b"], ["rest"])],
+            dict.fromkeys("ab", ("INT64", ["N", 2])), dict.fromkeys(("sum", "rest"), ("INT64", ["N", 2])),
+        ),
+        "turned": make_graph(
+            folder / "turned.onnx", [("Transpose", ["x"], ["y"])], {"x": ("FP32", ["N", "M"])}, {"y": ("FP32", ["M", "N"])}
         ),
         "text": make_graph(
             folder / "text.onnx", [("StringConcat", ["x", "x"], ["y"])], {"x": ("BYTES", ["N", 2])}, {"y": ("BYTES", ["N", 2])}
@@ -102,6 +110,44 @@ def test_strings_are_texts(graphs, form):
     if form != "json":
         told = graphs.ask(form, "text", [tensor("x", "BYTES", [1, 2], [b"a", b"\xff"])])
         assert told.error == "inputs[0]: BYTES are texts in UTF-8 for this model (invalid start byte at 0)"
+
+
+@pytest.mark.parametrize(
+    ("model", "instances", "predictions"),
+    [
+        ("cast", [0.5, 2, -1.5], [0.5, 2.0, -1.5]),
+        ("cast", [{"x": 0.5}], [0.5]),
+        ("text", [["a", "ü"], ["", "b"]], [["aa", "üü"], ["", "bb"]]),
+        (
+            "both",
+            [{"a": [0, 3], "b": [1, 1]}, {"a": [2, 2], "b": [-1, 2**53]}],
+            [{"sum": [1, 4], "rest": [-1, 2]}, {"sum": [1, 2**53 + 2], "rest": [3, 2 - 2**53]}],
+        ),
+    ],
+)
+def test_by_v1_instances_are_rows(graphs, model, instances, predictions):
+    response = graphs.http.post(f"/v1/models/{model}:predict", json={"instances": instances})
+    assert response.status_code == 200, response.text
+    assert response.json() == {"predictions": predictions}
+
+
+@pytest.mark.parametrize(
+    ("model", "instances", "says"),
+    [
+        ("half", [[1.0]], "instances[0]: must be an object with x, like, got [1.0]"),
+        ("half", [{"x": [1.0]}], "instances[0]: must be an object with x, like, got an object with x"),
+        ("cast", [{"x": 1.0}, 2.0], "instances[1]: must be an object with x, got 2.0"),
+        ("cast", ["a"], "instances, 'x'[0]: FP32 holds numbers only, got 'a'"),
+        ("cast", [[1.0]], "inputs[0].shape: got [1, 1], 'x' is [-1]"),
+        ("text", [["a", "b"], ["c"]], "instances, 'x': lists of unequal length at depth 2"),
+        ("scalar", [1.0], "inputs[0].shape: got [1], 'x' is []"),
+        ("turned", [[1.0], [2.0]], "outputs: 'y' has shape [1, 2] for 2 instances, no row for each; ask by v2"),
+    ],
+)
+def test_by_v1_what_are_no_rows_of_the_graph_is_one_line(graphs, model, instances, says):
+    response = graphs.http.post(f"/v1/models/{model}:predict", json={"instances": instances})
+    assert response.status_code == 400, response.text
+    assert response.json()["error"].startswith(says)
 
 
 def test_metadata_and_example_are_the_graphs_own(graphs):
