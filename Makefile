@@ -22,7 +22,7 @@ SLIPWAY := .venv/bin/slipway
 PYTEST_ARGS ?=
 PYTEST := $(PY) -m pytest $(PYTEST_ARGS)
 # a worker a core, one thread each; what a file's tests share is made once
-PARALLEL := OMP_NUM_THREADS=1 SLIPWAY_THREADS=1 $(PYTEST) -n auto --maxprocesses 8 --dist loadfile
+PARALLEL := OMP_NUM_THREADS=1 SLIPWAY_THREADS=1 $(PYTEST) -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup setup-dev pipeline-run train serve mlflow-ui compile monitoring promtool check fmt lock minio test test-e2e test-all bench bench-serving bench-training helm charts-check charts-readme wheel clean images images-load images-push images-list kind-up minikube-up cluster-install cluster-remove
 

@@ -17,6 +17,12 @@ def pytest_addoption(parser):
     )
 
 
+def pytest_collection_modifyitems(items):
+    """Files with tests of minutes first: the workers' last ones are then short, and none waits long for the other."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_sessionfinish(session):
     """With --fail-on-unlisted-skips, a skip must be one that we decided on."""
     is_worker = hasattr(session.config, "workerinput")  # of xdist: its reports go to the process that started it
