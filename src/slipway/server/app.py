@@ -113,7 +113,7 @@ def create_app(
 
     title = "Slipway model server"
     app = DirectApp(title=title, version=slipway.__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
-    app.state.plane, app.state.metrics, app.state.grpc_port = plane, metrics, None
+    app.state.plane, app.state.metrics, app.state.grpc, app.state.grpc_port = plane, metrics, by_grpc, None
     v2, people, admin, playground = V2(plane), People(plane), RepositoryRoutes(plane), Playground(plane)
 
     async def exposition(_request: Request) -> Response:

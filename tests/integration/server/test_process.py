@@ -84,7 +84,8 @@ def test_sigterm_answers_what_is_in_flight_and_ends_with_zero(releases, heavy_bo
             wait_until(lambda: in_flight(client, "cv"), "the heavy request to start")
             child.send_signal(signal.SIGTERM)
             wait_until(lambda: not_ready(client), "the server to say that it is not ready")
-            assert not answers, "not ready must come before the end"
+            wait_until(lambda: refuses(ready["grpc_port"]), "gRPC to accept nothing more")
+            assert not answers, "both must come before the end"
             thread.join(DEADLINE_S)
         assert child.wait(DEADLINE_S) == 0
         assert answers[0].status_code == 200
@@ -96,6 +97,11 @@ def not_ready(client):
         return client.get("/v2/health/ready").status_code == 503
     except httpx.TransportError:
         return True
+
+
+def refuses(port):
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) != 0
 
 
 def test_logs_are_json_lines_without_payloads(releases):
