@@ -32,7 +32,13 @@ class Call:
     """See the module. Times are `time.perf_counter`'s."""
 
     def __init__(
-        self, protocol: str, model: "ServedModel | None" = None, *, request_id: str = "", timeout_s: float | None = None
+        self,
+        protocol: str,
+        model: "ServedModel | None" = None,
+        *,
+        request_id: str = "",
+        timeout_s: float | None = None,
+        num_bytes: int = 0,
     ) -> None:
         """
         Args:
@@ -40,8 +46,10 @@ class Call:
             model: None as long as nobody knows which.
             request_id: the client's or the server's own, for the log.
             timeout_s: from now, > 0; None: the client waits as long as it takes.
+            num_bytes: that it came in; 0: they come later.
         """
         self.protocol, self.model, self.request_id, self.timeout_s = protocol, model, request_id, timeout_s
+        self.num_bytes = num_bytes
         self.started = self.submitted = time.perf_counter()
         self.given_up = False
         """Nobody waits for the answer any more."""

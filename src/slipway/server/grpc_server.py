@@ -76,7 +76,8 @@ class GrpcServer:
                     request = requests.FromString(sent)
                 except Exception as exc:  # protobuf's own classes are not importable by a stable name
                     raise RequestError(f"{name}Request: not such a message; {len(sent)} bytes") from exc
-                found = await method(request, Call(PROTOCOL, request_id=request_id, timeout_s=_timeout(context)))
+                call = Call(PROTOCOL, request_id=request_id, timeout_s=_timeout(context), num_bytes=len(sent))
+                found = await method(request, call)
             except Exception as exc:
                 reason = reason_of(exc)
                 if reason is Reason.INTERNAL and name != "ModelInfer":  # the data plane logs its own
@@ -112,7 +113,7 @@ class GrpcServer:
     async def _ModelInfer(self, sent: Any, call: Call) -> bytes:
         async with self._plane.accepted(call, sent.model_name, sent.model_version):
             with self._plane.holding() as more:
-                more(sent.ByteSize())
+                more(call.num_bytes)  # asking the message would write it again
                 return await self._plane.compute(call, lambda: self._answer(call, sent))
 
     def _answer(self, call: Call, sent: Any) -> bytes:
