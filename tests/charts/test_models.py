@@ -10,7 +10,7 @@ from slipway.deploy.follow import Followed
 from slipway.deploy.manifest import inference_service, predictor
 from slipway.deploy.route import Gateway, http_route
 from slipway.server.main import arguments
-from tests.helpers import helm
+from tests.helpers import helm, promtool
 
 CHART = "slipway-models"
 CI = {path.name.removesuffix("-values.yaml"): path for path in helm.values_files(CHART)}
@@ -190,6 +190,24 @@ def test_every_model_has_a_budget_over_its_pods():
         names = {e["name"] for e in yaml.safe_load(CI[case].read_text()).get("models" if case == "pinned" else "follow")}
         assert budgets.keys() == names
         assert all(spec["selector"]["matchLabels"] == {"slipway.model": name} for name, spec in budgets.items())
+
+
+@pytest.mark.parametrize(("case", "names"), [("pinned", "models"), ("follow", "follow")])
+def test_a_model_of_the_values_that_is_never_scraped_alerts_and_one_that_was_does_not(case, names, tmp_path):
+    first, *others = sorted(entry["name"] for entry in yaml.safe_load(CI[case].read_text())[names])
+    rules = tmp_path / "rules.yaml"
+    found = helm.pick(objects(case, monitoring__runbook="https://wiki.example.com/runbook"), "PrometheusRule")
+    rules.write_text(yaml.safe_dump(found["spec"]))
+    promtool.check_rules(rules)
+    alerts = [
+        {"alertname": "SlipwayModelMissing", "severity": "warning", "namespace": TEAM, "model": n} for n in (first, *others)
+    ]
+    scraped = f'up{{namespace="{TEAM}", slipway_model="{first}", pod="a"}}'
+    promtool.check_alerts(rules, tmp_path, {"up": "1x20"}, {"14m": [], "16m": alerts})
+    promtool.check_alerts(rules, tmp_path, {scraped: "_x10 0 1 _x700"}, {"30m": alerts[1:], "6h": alerts[1:], "6h40m": alerts})
+    links = {rule["annotations"]["runbook_url"] for group in found["spec"]["groups"] for rule in group["rules"]}
+    assert links == {"https://wiki.example.com/runbook#slipwaymodelmissing"}
+    assert not [o for o in objects("default") if o["kind"] == "PrometheusRule"], "without models there is nothing to miss"
 
 
 def test_monitor_puts_role_and_model_on_every_series():

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections import defaultdict
 from itertools import combinations
 
@@ -21,6 +22,7 @@ from tests.helpers.promql import selectors, without_variables
 from tests.helpers.servers import running
 
 FOLDER = promtool.ROOT / INTO
+MODELS_RULES = promtool.ROOT / "charts/slipway-models/templates/monitor.yaml"
 RUNBOOK = promtool.ROOT / "docs" / "runbook.md"
 OF_TARGETS = {"namespace", "pod", "job", "role", "slipway_model"}
 """Labels that Prometheus' operator and the PodMonitor add."""
@@ -175,7 +177,8 @@ def test_bounds_of_objectives_are_buckets_of_a_live_server(live):
 def test_every_alert_has_its_section_in_the_runbook_and_no_other_has(rules):
     headings = [line.removeprefix("## ") for line in RUNBOOK.read_text(encoding="utf-8").splitlines() if line.startswith("## ")]
     alerts = {rule["alert"]: rule["annotations"]["runbook_url"] for rule in rules if "alert" in rule}
-    assert {h for h in headings if h.startswith("Slipway")} == set(alerts)
+    of_models = set(re.findall(r"alert: (\w+)", MODELS_RULES.read_text(encoding="utf-8")))
+    assert {h for h in headings if h.startswith("Slipway")} == {*alerts, *of_models}
     assert alerts == {alert: f"docs/runbook.md#{alert.lower()}" for alert in alerts}
 
 
