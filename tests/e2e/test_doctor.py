@@ -149,8 +149,8 @@ class Team:
 
 
 @pytest.fixture
-def team(namespace, shelf, capsys) -> Team:
-    """See Team; the test breaks one thing of it."""
+def team(platform, namespace, shelf, capsys) -> Team:
+    """See Team; the test breaks one thing of it. The platform's install has made KServe's downloads fit for such namespaces."""
     runtime = pick(template("slipway-models", namespace=namespace, release="models"), "ServingRuntime")
     endpoint = shelf.url.partition("://")[2]
     apply(
