@@ -289,7 +289,7 @@ def test_the_store_of_a_team_healthy_then_told_otherwise_then_away(team, shelf):
     assert team.seen["write"]["state"] == "ok"  # runs still work
 
     away = f"http://minio.{team.namespace}.svc:9000"
-    apply(*[o for o in minio(team.namespace) if o["kind"] == "Service"])
+    apply(*[o for o in minio(team.namespace, image("minio")) if o["kind"] == "Service"])
     kubectl("-n", team.namespace, "patch", "configmap", "slipway-run", "--type", "merge", "-p",
             json.dumps({"data": {"AWS_ENDPOINT_URL": away}}))  # fmt: skip
     team.finds("server and clock", "minio: has no ready pod", "get pods shows why", "store")
