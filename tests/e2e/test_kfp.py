@@ -16,6 +16,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from mlflow import MlflowClient
 
 from slipway import settings as settings_
 from slipway.deploy.pod import container_security, pod_security
@@ -85,6 +86,10 @@ def kfp(cluster, request) -> Iterator[Kfp]:
         store = open_store(told["SLIPWAY_STORE"])
         with httpx.Client(base_url=host, timeout=30, trust_env=False) as api:
             yield Kfp(api, store, environment)
+        # The registry is the whole platform's: another team's pipeline of the same name would ask for this team's champion
+        models = MlflowClient(tracking_uri=environment["MLFLOW_TRACKING_URI"])
+        for model in models.search_registered_models():
+            models.delete_registered_model(model.name)
 
 
 @pytest.fixture(autouse=True)
