@@ -19,7 +19,10 @@ from slipway.preprocess.text import TfidfPreprocess
 from slipway.store import files
 
 LABELS = {"cv": ("circle", "square", "triangle"), "defect": ("crazing", "scratches"), "nlp": ("negative", "positive")}
-CARD_PAGE = "<!doctype html><html><head><style>p { color: red }</style></head><body><p>Intended use</p></body></html>"
+CARD_PAGE = (
+    "<!doctype html><html><head><style>p { color: red }</style></head>"
+    "<body><p>Intended use</p><script>alert(1)</script></body></html>"
+)
 FAMILIES = tuple(LABELS)
 WORDS = ["a", "and", "bad", "dull", "film", "fine", "good", "great", "is", "it", "movie", "not", "plot", "story", "the", "was"]
 

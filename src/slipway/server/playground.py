@@ -45,7 +45,7 @@ class Playground:
             raise NotFoundError(
                 f"model '{model.name}': its release has no card; /v2/models/{model.name}/card says how it was made"
             )
-        return _page(page, policy(page))
+        return _page(page, policy(page, scripts=False))  # it came with the release, from whoever made that
 
     async def example(self, request: Request) -> Response:
         """A request that works: the body for `infer`, its item synthetic."""
@@ -67,10 +67,13 @@ def card(model: ServedModel) -> dict[str, Any]:
     return {**told, "labels": list(bundle.labels), "release": bundle.release, "page": bool(bundle.card), **made}
 
 
-def policy(page: str) -> str:
-    """The content security policy of a page: its own script and style, by their hashes, and requests to its own server."""
+def policy(page: str, *, scripts: bool = True) -> str:
+    """The content security policy of a page: its own style and, if told so, scripts, by their hashes, and requests to its own
+    server.
+    """
+    script = _sources("script", page) if scripts else "'none'"
     return (
-        f"default-src 'none'; script-src {_sources('script', page)}; style-src {_sources('style', page)}; connect-src 'self'; "
+        f"default-src 'none'; script-src {script}; style-src {_sources('style', page)}; connect-src 'self'; "
         f"img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
     )
 

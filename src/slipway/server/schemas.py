@@ -104,10 +104,24 @@ SCHEMAS: Mapping[str, Schema] = {
     "Loaded": _object({"name": _STRING, "version": _STRING}, ["name", "version"]),
     "Unloaded": _object({"name": _STRING}, ["name"]),
     "Instances": _object(
-        {"instances": _list({}, minItems=1, description='Texts; or images, {"b64": "…"} or pixels [H, W, C].')}, ["instances"]
+        {
+            "instances": _list(
+                {},
+                minItems=1,
+                description='Texts; or images, {"b64": "…"} or pixels [H, W, C]; or of an ONNX file rows of its input, '
+                "objects of them by input where it has several.",
+            )
+        },
+        ["instances"],
     ),
     "Predictions": _object(
-        {"predictions": _list(_object({"probabilities": _list(_NUMBER), "label": _STRING}, ["probabilities", "label"]))},
+        {
+            "predictions": _list(
+                {},
+                description="One an instance: an object with `probabilities` and `label`; or of an ONNX file the row of its "
+                "output, an object of them by output where it has several.",
+            )
+        },
         ["predictions"],
     ),
     "PlainImage": _object(

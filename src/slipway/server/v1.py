@@ -17,6 +17,7 @@ from slipway.server.call import Call
 from slipway.server.dataplane import DataPlane
 from slipway.server.graph_model import GraphModel, Port
 from slipway.server.http import Rest
+from slipway.server.models import ServedModel
 from slipway.server.v2 import model_of, named
 
 PROTOCOL = "rest_v1"
@@ -38,23 +39,26 @@ class V1:
         model = model_of(call)
         with call.timed("parse"):
             instances = parse(body)
-        predictions: Any
-        if isinstance(model, GraphModel):
-            with call.timed("parse"):
-                request = InferRequest(inputs=tensors_of(instances, model.inputs))
-            outputs = model.infer(request, call)
-            with call.timed("postprocess"):
-                predictions = rows_of(outputs, len(instances))
-        else:
-            assert isinstance(model, BundleModel), "the two kinds of models"
-            with call.timed("parse"):
-                items = [_item(instance, model.input_name, f"instances[{i}]") for i, instance in enumerate(instances)]
-            labels, probabilities_NK = model.predict(items, call)
-            rows = zip(labels, probabilities_NK, strict=True)
-            predictions = [{"probabilities": p_K, "label": label} for label, p_K in rows]
+        predictions = _by_graph(model, instances, call) if isinstance(model, GraphModel) else _by_bundle(model, instances, call)
         with call.timed("postprocess"):
             content = orjson.dumps({"predictions": predictions}, option=orjson.OPT_SERIALIZE_NUMPY)
         return Response(content, media_type="application/json")
+
+
+def _by_bundle(model: ServedModel, instances: Sequence[Any], call: Call) -> list[Any]:
+    assert isinstance(model, BundleModel), "the other kind of models"
+    with call.timed("parse"):
+        items = [_item(instance, model.input_name, f"instances[{i}]") for i, instance in enumerate(instances)]
+    labels, probabilities_NK = model.predict(items, call)
+    return [{"probabilities": p_K, "label": label} for label, p_K in zip(labels, probabilities_NK, strict=True)]
+
+
+def _by_graph(model: GraphModel, instances: Sequence[Any], call: Call) -> list[Any]:
+    with call.timed("parse"):
+        request = InferRequest(inputs=tensors_of(instances, model.inputs))
+    outputs = model.infer(request, call)
+    with call.timed("postprocess"):
+        return rows_of(outputs, len(instances))
 
 
 def parse(body: bytes) -> list[Any]:
@@ -107,6 +111,7 @@ def rows_of(outputs: Sequence[Tensor], num_instances: int) -> list[Any]:
 
 
 def _item(value: Any, input_name: str, where: str) -> Raw:
+    """A text as a string; an image as {"b64": …} or pixels [H, W, C]; either may stand below its input's name."""
     if isinstance(value, dict) and len(value) == 1:  # {"image_bytes": {"b64": …}}: TensorFlow Serving's habit
         value = value.get(input_name, value.get(f"{input_name}_bytes", value))
     if isinstance(value, dict) and isinstance(text := value.get("b64"), str):

@@ -38,8 +38,13 @@ class Manifest:
 
 def digest_of(files: Mapping[str, tuple[str, int]]) -> str:
     """SHA-256 hex over the sorted `name sum` lines, volatile files left out."""
-    lines = "".join(f"{name} {files[name][0]}\n" for name in sorted(files) if PurePosixPath(name).name not in VOLATILE)
+    lines = "".join(f"{name} {files[name][0]}\n" for name in sorted(files) if not is_volatile(name))
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def is_volatile(name: str) -> bool:
+    """Whether a file of this POSIX path may differ between equal artifacts; see VOLATILE."""
+    return PurePosixPath(name).name in VOLATILE
 
 
 def sha256_file(path: Path) -> str:

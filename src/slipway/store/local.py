@@ -10,6 +10,9 @@ from slipway.errors import BundleError, ConfigError, ConflictError, NotFoundErro
 from slipway.store import files, keys
 from slipway.store.keys import Entry
 
+TRIES = 5
+"""Of writing a file into a folder that others may delete at that moment."""
+
 
 class LocalStore:
     """Artifacts below one directory. Safe for several processes at once; see `slipway.store.uri.Store` for the methods."""
@@ -49,8 +52,13 @@ class LocalStore:
 
     def put_bytes(self, key: str, data: bytes) -> None:
         """Write one file, atomically; an existing one is replaced."""
+        path = self.root / keys.checked(key)
         with self._io(key):
-            files.write_bytes(self.root / keys.checked(key), data)
+            for _ in range(TRIES - 1):
+                with suppress(FileNotFoundError):  # its folder was just taken away, by gc: it is made again
+                    files.write_bytes(path, data)
+                    return
+            files.write_bytes(path, data)
 
     def get_bytes(self, key: str) -> bytes:
         """The bytes of one file."""

@@ -83,6 +83,9 @@ class S3Store:
         self._parallel(upload, manifest.files)
         if not self._holds(key, manifest):  # another process may have been quicker
             self.put_bytes(f"{key}/{files.MANIFEST}", (local / files.MANIFEST).read_bytes())
+        while not self._agrees(key):  # of two writers at once, the volatile files are one's and the manifest the other's
+            for name in (*filter(files.is_volatile, manifest.files), files.MANIFEST):
+                self.put_bytes(f"{key}/{name}", (local / name).read_bytes())
         self._remove([f"{key}/{MARKER}"])
         return f"{self.uri}/{key}"
 
@@ -183,6 +186,18 @@ class S3Store:
             for prefix in swept:
                 self.delete(prefix)
         return swept
+
+    def _agrees(self, key: str) -> bool:
+        """Whether the volatile files are those that the manifest there lists; of the others all writers bring the same."""
+        for name, (sha256, _) in self.manifest(key).files.items():
+            if files.is_volatile(name):
+                try:
+                    data = self.get_bytes(f"{key}/{name}")
+                except NotFoundError:
+                    return False
+                if hashlib.sha256(data).hexdigest() != sha256:
+                    return False
+        return True
 
     def _holds(self, key: str, manifest: files.Manifest) -> bool:
         """Whether exactly this artifact is there. Raises: ConflictError: another complete one is."""

@@ -145,6 +145,7 @@ def test_example_of_every_family_is_answered_with_sorted_bars_and_the_time(page,
     told = text_of(page, "#answer .muted")
     assert told.startswith(f"confidence {bars[0][1]}, answered in ")
     assert 0 < float(told.split()[-2]) < 1000 * DEADLINE_S
+    page.until("!document.getAnimations().length")  # the bars grow
     widths = page.value("[...document.querySelectorAll('.fill')].map((f) => f.getBoundingClientRect().width)")
     assert widths == sorted(widths, reverse=True)
     assert widths[0] > widths[-1]

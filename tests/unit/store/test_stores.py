@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,6 +14,8 @@ from slipway.store.local import LocalStore
 from slipway.store.uri import fetch, open_store
 from tests.helpers.artifacts import CONTENT
 from tests.helpers.killing import killing
+from tests.helpers.minio_server import minio_server, s3_bucket  # noqa: F401
+from tests.helpers.servers import DEADLINE_S
 
 
 def contents(folder):
@@ -221,3 +224,31 @@ def test_put_killed_anywhere_leaves_nothing_visible_and_completes_when_run_again
             store.delete("x/1")
     assert kill_at > 4, "the hook never fired"
     assert store.manifest("x/1").digest == digest
+
+
+@pytest.mark.integration
+def test_two_writers_whose_timings_differ_leave_an_artifact_that_agrees_with_its_manifest(s3_bucket, make_artifact, tmp_path):  # noqa: F811
+    first, second = (open_store(f"s3://{s3_bucket}/some/prefix") for _ in range(2))
+    uploaded = {store: threading.Event() for store in (first, second)}
+    done = threading.Event()
+
+    def interleaved(store, before, after):
+        upload = store._parallel
+
+        def parallel(work, names):
+            assert before is None or before.wait(DEADLINE_S)
+            upload(work, names)
+            uploaded[store].set()
+            assert after.wait(DEADLINE_S)
+
+        store._parallel = parallel
+
+    interleaved(first, None, uploaded[second])  # both have uploaded when the first writes its manifest
+    interleaved(second, uploaded[first], done)  # and the second looks when the first is done
+    artifacts = [make_artifact("first"), make_artifact("second", {**CONTENT, "timings.json": b'{"train": 99}'})]
+    with ThreadPoolExecutor(1) as pool:
+        putting = pool.submit(second.put_dir, artifacts[1], "x/1")
+        first.put_dir(artifacts[0], "x/1")
+        done.set()
+        putting.result(DEADLINE_S)
+    assert contents(second.get_dir("x/1", tmp_path / "back")) in [contents(artifact) for artifact in artifacts]
