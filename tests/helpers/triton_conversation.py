@@ -40,7 +40,7 @@ def refused(call):
         call()
     except InferenceServerException as exc:
         return [exc.status(), exc.message()]
-    return "not refused"
+    return ["not refused"]
 
 
 def conversation(library, client, asked, forms):
@@ -90,7 +90,8 @@ def main():
     told["http"]["metadata"] = [http.get_server_metadata(), http.get_model_metadata("cv"), http.get_model_repository_index()]
     inputs = [tensor(tritonclient.grpc, name, np.ones((1, 2), np.float32)) for name in "ab"]
     told["grpc"]["compressed"] = plain(grpc.infer("sums", inputs, compression_algorithm="gzip").as_numpy("sum"))
-    told["grpc"]["late"] = refused(lambda: grpc.infer("sums", inputs, client_timeout=1e-6))[0]
+    heavy = tensor(tritonclient.grpc, "image", np.array([base64.b64decode(asked["heavy"])] * 8, np.object_))
+    told["grpc"]["late"] = refused(lambda: grpc.infer("cv", [heavy], client_timeout=0.02))
     told["grpc"]["metadata"] = [
         grpc.get_server_metadata(as_json=True),
         grpc.get_model_metadata("cv", as_json=True),

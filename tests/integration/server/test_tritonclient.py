@@ -15,7 +15,7 @@ from slipway.export import environment
 from slipway.protocol.messages import MESSAGES, message
 from slipway.server.app import create_app
 from slipway.server.models import served_model
-from tests.helpers.bundles import LABELS, make_items
+from tests.helpers.bundles import LABELS, make_items, png
 from tests.helpers.graphs import ONNX, echoes, sums
 from tests.helpers.message_fields import described
 from tests.helpers.package_index import need_package_index
@@ -41,6 +41,7 @@ def told(releases, tmp_path_factory):
             "http": f"127.0.0.1:{served.http.base_url.port}",
             "grpc": f"127.0.0.1:{served.app.state.grpc_port}",
             "image": base64.b64encode(make_items("cv", 1)[0]).decode(),
+            "heavy": base64.b64encode(png(np.zeros((2000, 2000, 3), np.uint8))).decode(),
             "texts": TEXTS,
             "messages": COMPARED,
         }
@@ -93,7 +94,7 @@ def test_several_calls_at_a_time_compression_and_deadlines(told):
     assert told["http"]["async"] == [[2, 2]] * 3
     assert told["http"]["compressed"] == ["415", "content-encoding 'gzip' is not supported; send it as it is"]
     assert told["grpc"]["compressed"] == [2, 2]
-    assert told["grpc"]["late"] == "StatusCode.DEADLINE_EXCEEDED"
+    assert told["grpc"]["late"][0] == "StatusCode.DEADLINE_EXCEEDED"
 
 
 @pytest.mark.parametrize("name", COMPARED)

@@ -10,6 +10,8 @@ from slipway.errors import ConfigError, NotFoundError, StoreError
 from slipway.store.local import LocalStore
 from slipway.store.uri import fetch, open_store
 
+RETRIES_S = 20  # less than what a store tries again for, and far more than one answer takes
+
 
 @pytest.mark.parametrize("prefix", ["", "file://", "file://localhost"])
 def test_directories_are_named_by_path_or_file_uri(tmp_path, prefix):
@@ -61,7 +63,7 @@ def test_unreachable_endpoint_is_reported_after_bounded_retries(monkeypatch):
     started = time.monotonic()
     with pytest.raises(StoreError) as caught:
         S3Store("bucket", endpoint="http://127.0.0.1:1", retry_s=0.5).get_bytes("x")
-    assert 0.1 <= time.monotonic() - started < 3
+    assert 0.1 <= time.monotonic() - started < RETRIES_S
     assert str(caught.value) == (
         "http://127.0.0.1:1: unreachable, cannot read s3://bucket/x (Failed to establish a new connection: "
         "[Errno 111] Connection refused); check AWS_ENDPOINT_URL and that the server runs"
@@ -99,9 +101,9 @@ def test_server_refusals_say_what_to_change_at_once(s3_bucket, minio_server, mon
         started = time.monotonic()
         with pytest.raises(StoreError) as caught:
             act()
+        assert time.monotonic() - started < RETRIES_S, "not tried again"
         assert str(caught.value).startswith(f"{minio_server.endpoint}: {says}")
         assert "\n" not in str(caught.value)
-        assert time.monotonic() - started < 5
 
 
 @pytest.mark.integration
