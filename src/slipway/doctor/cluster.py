@@ -85,12 +85,13 @@ def controllers(c: Cluster) -> Finding:
         for found in c.kube.list(path("apps/v1", "", "deployments"), labels=selector):
             image = found["spec"]["template"]["spec"]["containers"][0]["image"]
             wanted, ready = found["spec"].get("replicas", 1), (found.get("status") or {}).get("readyReplicas", 0)
-            if ready < wanted or not wanted:
+            ask, where = f"kubectl -n {found['metadata']['namespace']}", f"{name}: Deployment {name_of(found)}"
+            if not wanted:
+                again = f"{ask} scale deployment {found['metadata']['name']} --replicas=1"
+                return broken(f"{where} is scaled to no pods", again)
+            if ready < wanted:
                 why = said_of(condition(found, "Available"))
-                return broken(
-                    f"{name}: Deployment {name_of(found)} has {ready} of {wanted} pods ready: {why}",
-                    f"kubectl -n {found['metadata']['namespace']} get pods shows why",
-                )
+                return broken(f"{where} has {ready} of {wanted} pods ready: {why}", f"{ask} get pods shows why")
             said.append(f"{name} {image.rpartition('/')[2]}")
     if not any(s.startswith("KServe") for s in said):
         return broken("there is no Deployment of KServe's controller", "install KServe: make cluster-install")
