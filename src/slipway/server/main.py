@@ -21,6 +21,7 @@ import uvicorn
 from slipway import settings as settings_
 from slipway.errors import ConfigError, SlipwayError, UserError
 from slipway.monitor.prediction_log import OFF, PredictionLogConfig
+from slipway.server.allocator import keep_freed_memory
 from slipway.server.app import create_app
 from slipway.server.dataplane import Limits
 from slipway.server.logs import setup
@@ -64,6 +65,7 @@ def serve(
         StoreError: not reachable.
     """
     settings = settings_.load()
+    keep_freed_memory()
     models = [served_model(name.partition(":")[0], source, version=name.partition(":")[2]) for name, source in releases]
     if grpc_port is None:
         grpc_port = port + 1 if port else 0
