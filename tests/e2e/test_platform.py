@@ -3,13 +3,19 @@
 import base64
 import math
 import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import grpc
 import httpx
 import numpy as np
 import pytest
+import yaml
 
 from slipway import bundle
+from slipway.monitor import slo
+from slipway.monitor.render import rendered
 from slipway.protocol.messages import SERVICE, message
 from tests.e2e.served import (
     LOOK_S,
@@ -27,6 +33,7 @@ from tests.e2e.served import (
     upgrade_models,
 )
 from tests.helpers.kubectl import forwarded, get, kubectl
+from tests.helpers.promql import selectors
 from tests.helpers.servers import wait_until
 
 pytestmark = pytest.mark.e2e
@@ -36,6 +43,12 @@ Z = 3.29
 """Two-sided 99.9 % of a normal distribution."""
 TOLERANCE = 1e-5
 """Between probabilities of one engine on machines of one make."""
+METRICS_S = 600
+"""For all metrics to be there: rules of the longest windows are evaluated every five minutes, one on top of the other."""
+SOMETIMES: Mapping[str, str] = {
+    "ALERTS": "while something is wrong",
+}
+"""Metrics that a cluster need not have -> when it has them."""
 
 
 @pytest.mark.parametrize("family", MODELS)
@@ -62,18 +75,41 @@ def test_a_champion_answers_over_rest_and_grpc_as_its_bundle_does(platform, rest
     )
 
 
-def test_prometheus_has_the_latency_of_every_model(platform, rest):
+def test_the_charts_own_tests_pass(platform, served):
+    """An object put and got by each team, a run logged and its file read, one inference of each model."""
+    for release, namespace, pods in (("slipway", platform.namespace, 2), ("models", platform.team, 1)):
+        done = subprocess.run(
+            ["helm", "test", release, "-n", namespace, f"--timeout={READY_S}s"],
+            capture_output=True,
+            text=True,
+            timeout=2 * READY_S,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout.count("Phase:          Succeeded") >= pods, done.stdout
+
+
+@pytest.fixture(scope="module")
+def prometheus(platform) -> Iterator[httpx.Client]:
+    """The cluster's, by its API."""
+    space, _, service = os.environ.get("SLIPWAY_PROMETHEUS", "monitoring/prometheus-operated").partition("/")
+    with forwarded(space, f"service/{service}", 9090) as address, httpx.Client(base_url=f"http://{address}") as client:
+        yield client
+
+
+def values(prometheus: httpx.Client, query: str) -> list[dict]:
+    """The series of a query at this moment."""
+    return prometheus.get("/api/v1/query", params={"query": query}).json()["data"]["result"]
+
+
+def test_prometheus_has_the_latency_of_every_model(platform, rest, prometheus):
     for family in MODELS:
         asked(rest, platform, family)
-    space, _, service = os.environ.get("SLIPWAY_PROMETHEUS", "monitoring/prometheus-operated").partition("/")
-    with forwarded(space, f"service/{service}", 9090) as address, httpx.Client(base_url=f"http://{address}") as prometheus:
-        query = f'sum by (model) (inference_request_duration_seconds_count{{namespace="{platform.team}"}})'
+    query = f'sum by (model) (inference_request_duration_seconds_count{{namespace="{platform.team}"}})'
 
-        def models() -> set[str]:
-            found = prometheus.get("/api/v1/query", params={"query": query}).json()["data"]["result"]
-            return {series["metric"]["model"] for series in found if float(series["value"][1]) > 0}
+    def models() -> set[str]:
+        return {series["metric"]["model"] for series in values(prometheus, query) if float(series["value"][1]) > 0}
 
-        wait_until(lambda: models() >= set(MODELS.values()), "Prometheus to have scraped every model", 180, LOOK_S)
+    wait_until(lambda: models() >= set(MODELS.values()), "Prometheus to have scraped every model", 180, LOOK_S)
 
 
 def test_a_canary_gets_its_share_is_promoted_under_load_and_another_is_aborted(platform, rest):
@@ -126,3 +162,30 @@ def test_load_brings_another_pod(platform, served, rest):
     with load(rest, platform, "nlp") as answers:
         wait_until(lambda: ready_pods(platform, model) == 2, "load to bring a second pod", READY_S, LOOK_S)
     assert not lost(answers), (len(lost(answers)), len(answers), lost(answers)[:3])
+
+
+def test_prometheus_has_every_metric_of_rules_and_dashboards(rest, prometheus):
+    wanted = {
+        metric
+        for text in rendered(slo.load()).values()
+        for expr in expressions(yaml.safe_load(text))
+        for metric, _ in selectors(expr)
+    }
+
+    def missing() -> set[str]:
+        return {metric for metric in wanted if not values(prometheus, f"last_over_time({metric}[1h])")} - set(SOMETIMES)
+
+    try:
+        wait_until(lambda: not missing(), "Prometheus to have every metric", METRICS_S, LOOK_S)
+    except AssertionError:
+        assert missing() == set()
+
+
+def expressions(value: Any) -> Iterator[str]:
+    """What stands under `expr`, however deep."""
+    if isinstance(value, dict):
+        yield from [value["expr"]] if isinstance(value.get("expr"), str) else []
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from expressions(part)
