@@ -145,7 +145,7 @@ def pod_security(c: Cluster) -> Finding:
         if level != "restricted":
             return broken(
                 f"namespace '{name}' enforces {level or 'no pod security level'}",
-                f"kubectl label namespace {name} {ENFORCE}=restricted",
+                f"kubectl label --overwrite namespace {name} {ENFORCE}=restricted",
             )
         said.append(name)
     return ok(f"restricted: {', '.join(said)}") if said else skipped("there is no namespace of ours yet")

@@ -13,8 +13,8 @@ KEPT_BYTES = 64 * 2**20
 def keep_freed_memory() -> bool:
     """Have glibc keep the pages of tensors for the next request, where it would give them back and take them anew, zeroed.
 
-    By default a second tensor of some hundred kB in flight is enough for that: 60 page faults and a quarter of the CPU of a
-    gRPC request with 480 kB. Both settings, since either one alone switches off the other's growing with use.
+    By default a second tensor of some hundred kB in flight is enough for that: 60 page faults, and a tenth to a fifth of the
+    CPU, of a gRPC request with 480 kB. Both settings, since either one alone switches off the other's growing with use.
     Returns: False: the C library has no such settings (musl, macOS), and nothing has changed.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -16,7 +16,7 @@ from slipway.server.dataplane import DataPlane
 from slipway.server.refusal import Reason, RefusedError, reason_of, told
 from slipway.server.v2 import EXTENSIONS, model_of
 
-# One thread reads the sockets: gRPC's newer way hands each piece of a message to a pool of threads, an eighth more CPU for a
+# One thread reads the sockets: gRPC's newer way hands each piece of a message to a pool of threads, a sixth more CPU for a
 # request of 480 kB (1.85, two cores). Only the environment can say so, and it is read when gRPC is imported.
 os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener,-event_engine_client")
 import grpc

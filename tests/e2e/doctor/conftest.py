@@ -129,7 +129,7 @@ class Team:
 
         def held() -> bool:
             self.walk(*arguments)
-            return bool(self.seen[link]["state"] == "ok")
+            return self.seen[link]["state"] == "ok"
 
         self._until(held, f"{link} to hold")
 
@@ -139,7 +139,7 @@ class Team:
         def found() -> bool:
             code = self.walk(*(arguments or ("endpoint", MODEL)))
             row = self.seen[link]
-            return bool(code == 2 and row["state"] == "broken" and cause in row["said"])
+            return code == 2 and row["state"] == "broken" and cause in row["said"]
 
         self._until(found, f"'{cause}' at {link}")
         assert fix in self.seen[link]["fix"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from slipway.deploy.downloads import STORAGE
+from slipway.deploy.downloads import RESTRICTED, STORAGE
 from tests.e2e.conftest import KFP, image, kfp_service
 from tests.e2e.doctor.conftest import MODEL
 from tests.helpers.kube_objects import obj
@@ -86,10 +86,9 @@ def test_no_storage_class_is_the_default(team):
 
 
 def test_what_a_namespace_of_ours_does_not_enforce_and_what_it_has_used_up(team):
-    enforced = ("label", "--overwrite", "namespace", team.namespace, "pod-security.kubernetes.io/enforce=baseline")
-    kubectl(*enforced)
+    kubectl("label", "--overwrite", "namespace", team.namespace, "pod-security.kubernetes.io/enforce=baseline")
     team.finds("pod security", f"'{team.namespace}' enforces baseline", "enforce=restricted", "cluster")
-    kubectl(*shlex.split(team.seen["pod security"]["fix"])[1:], "--overwrite")
+    kubectl(*shlex.split(team.seen["pod security"]["fix"])[1:])
     team.holds("pod security", "cluster")
 
     count = len(get(team.namespace, "secrets")["items"])
@@ -102,10 +101,10 @@ def test_downloads_that_restricted_namespaces_refuse_until_the_advice_is_taken(t
     kubectl("patch", "clusterstoragecontainer", STORAGE, "--type=merge", "-p", nothing)
     try:
         team.finds("model download", "sets no restricted securityContext", "kubectl patch", "cluster")
-    finally:
-        team.walk("cluster")
         kubectl(*shlex.split(team.seen["model download"]["fix"])[1:])
-    team.holds("model download", "cluster")
+        team.holds("model download", "cluster")
+    finally:
+        kubectl("patch", "clusterstoragecontainer", STORAGE, "--type=merge", "-p", json.dumps(RESTRICTED))
 
 
 def test_kubeflow_pipelines_is_away(team):

@@ -51,6 +51,10 @@ def no_kserve(api):
     api.remove("InferenceService")
 
 
+def controller_stopped(api):
+    api.get("Deployment", "kserve-controller-manager")["spec"]["replicas"] = 0
+
+
 def controller_down(api):
     api.get("Deployment", "kserve-controller-manager")["status"] = {"conditions": [
         {"type": "Available", "status": "False", "reason": "MinimumReplicasUnavailable"}]}  # fmt: skip
@@ -114,6 +118,7 @@ def store_gone(api):
     [
         (no_kserve, "types", "does not know serving.kserve.io/v1beta1", "install KServe"),
         (controller_down, "controllers", "has 0 of 1 pods ready: MinimumReplicasUnavailable", "kubectl -n kserve get pods"),
+        (controller_stopped, "controllers", "kserve-controller-manager is scaled to no pods", "--replicas=1"),
         (webhook_down, "webhooks", "isvc.kserve: Service kserve/hook has no ready pod", "remove the webhook's configuration"),
         (no_default, "storage class", "no storage class is the default; there are: standard", "annotate one"),
         (no_address, "gateways", "Gateway gateways/gw has no address", "load balancer"),
